@@ -1,0 +1,1 @@
+"""The benchmarks: what a model costs and how right it is."""

@@ -1,0 +1,49 @@
+"""The device's side of emo-toolkit: the contract, the one-file model and the live loop.
+
+Public names are imported on first use, so that `emo-edge --help` need not load OpenCV.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from emo_edge.version import __version__
+
+if TYPE_CHECKING:
+    from emo_edge.classifier import Classifier
+    from emo_edge.contract import Box, prepare, read_image
+    from emo_edge.pipeline import Reading, readings
+    from emo_edge.sources import Frame, open_source
+    from emo_edge.spec import ModelSpec
+
+__all__ = [
+    "Box",
+    "Classifier",
+    "Frame",
+    "ModelSpec",
+    "Reading",
+    "__version__",
+    "open_source",
+    "prepare",
+    "read_image",
+    "readings",
+]
+
+_HOMES = {
+    "Box": "contract",
+    "Classifier": "classifier",
+    "Frame": "sources",
+    "ModelSpec": "spec",
+    "Reading": "pipeline",
+    "open_source": "sources",
+    "prepare": "contract",
+    "read_image": "contract",
+    "readings": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emo_edge' has no attribute {name!r}")
+    return getattr(import_module(f"emo_edge.{_HOMES[name]}"), name)

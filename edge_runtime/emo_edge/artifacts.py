@@ -1,0 +1,66 @@
+"""Whole files or none: everything that is kept is written under a temporary name and renamed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from emo_edge.errors import OutputError
+
+
+@contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `final`; on success fsync it and rename it to `final`.
+
+    The temporary name keeps the suffix, since OpenCV and Keras choose the format by it.
+    Raises `OutputError` if the place cannot be written; whatever stood there before stays.
+    """
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=final.parent, prefix=f".{final.stem}.", suffix=final.suffix
+        )
+        os.close(handle)
+    except OSError as error:
+        raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        _publish(temporary, final)
+    except OSError as error:
+        raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    """Make the bytes durable, then visible: a power cut leaves the old file or the new one."""
+    with temporary.open("rb") as written:
+        os.fsync(written.fileno())
+    umask = os.umask(0)
+    os.umask(umask)
+    temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
+    temporary.replace(final)
+
+
+def write_bytes(final: Path, content: bytes) -> None:
+    """Write `content` to `final`, whole or not at all."""
+    with atomic_path(final) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(final: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` to `final` as indented JSON, whole or not at all."""
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(final, f"{text}\n".encode())
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of `content` as hexadecimal text."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,151 @@
+"""The interpreter socket: one small class over whichever TFLite runtime is installed."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.contract import Image
+from emo_edge.errors import ModelError, UsageError
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A TFLite runtime: its name for people, the module and the distribution it comes from."""
+
+    name: str
+    module: str
+    distribution: str
+
+    @property
+    def installed(self) -> bool:
+        """Whether its module can be found (without importing it)."""
+        return importlib.util.find_spec(self.module.split(".", maxsplit=1)[0]) is not None
+
+    @property
+    def version(self) -> str:
+        """Name and installed version, e.g. "tflite_runtime 2.14.0"."""
+        try:
+            return f"{self.name} {importlib.metadata.version(self.distribution)}"
+        except importlib.metadata.PackageNotFoundError:
+            return f"{self.name} of unknown version"
+
+
+# In the order in which "auto" looks: the lightest first, TensorFlow only where nothing else is.
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        Backend("tflite_runtime", "tflite_runtime.interpreter", "tflite-runtime"),
+        Backend("ai_edge_litert", "ai_edge_litert.interpreter", "ai-edge-litert"),
+        Backend("tensorflow", "tensorflow.lite", "tensorflow"),
+    )
+}
+
+
+def find_backend(name: str = "auto") -> Backend:
+    """Return the named backend, or the first installed one; raises `UsageError` if there is none.
+
+    Only "auto" chooses: a backend asked for by name is never replaced by another.
+    """
+    if name == "auto":
+        for backend in BACKENDS.values():
+            if backend.installed:
+                return backend
+        raise UsageError("no TFLite runtime is installed; run: pip install emo-toolkit")
+    if name not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}; choose from auto, {', '.join(BACKENDS)}")
+    if not BACKENDS[name].installed:
+        distribution = BACKENDS[name].distribution
+        raise UsageError(f"backend {name} is not installed; run: pip install {distribution}")
+    return BACKENDS[name]
+
+
+class Interpreter:
+    """A loaded model: uint8 pixels in, real-valued outputs out.
+
+    The first input and output tensor are used; a model with more is refused. Pixels reach the
+    model through a table of 256 entries, so that one copy serves every input type and range.
+
+    Args:
+        flatbuffer: The .tflite bytes.
+        backend: From `find_backend`.
+        threads: Threads of the runtime; more than one rarely pays on nets this small.
+        input_range: Values that the pixels 0 and 255 are mapped to.
+
+    """
+
+    def __init__(
+        self,
+        flatbuffer: bytes,
+        backend: Backend,
+        threads: int = 1,
+        input_range: tuple[float, float] = (0.0, 255.0),
+    ) -> None:
+        self.backend = backend
+        try:
+            engine = importlib.import_module(backend.module).Interpreter
+            self._engine = engine(model_content=flatbuffer, num_threads=threads)
+            self._engine.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"{backend.version} refuses the model: {reason}") from error
+        inputs, outputs = self._engine.get_input_details(), self._engine.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(
+                f"a classifier has one input and one output, this model {len(inputs)} and "
+                f"{len(outputs)}"
+            )
+        self._input, self._output = inputs[0], outputs[0]
+        self.input_shape = tuple(int(n) for n in self._input["shape"])
+        self.output_shape = tuple(int(n) for n in self._output["shape"])
+        self.input_dtype = np.dtype(self._input["dtype"])
+        self._table = pixel_table(self.input_dtype, self._input["quantization"], input_range)
+        self._buffer = np.zeros(self.input_shape, self.input_dtype)
+        self._dequantise = _dequantiser(self._output)
+
+    def run(self, pixels: Image) -> NDArray[np.float32]:
+        """Return the outputs float32[n] for `pixels` uint8[1,height,width,channels]."""
+        # mode="clip" is what lets numpy write into the buffer without a copy
+        np.take(self._table, pixels, out=self._buffer, mode="clip")
+        self._engine.set_tensor(self._input["index"], self._buffer)
+        self._engine.invoke()
+        return self._dequantise(self._engine.get_tensor(self._output["index"])[0])
+
+
+def pixel_table(
+    dtype: np.dtype[Any], quantization: tuple[float, int], input_range: tuple[float, float]
+) -> NDArray[Any]:
+    """Return what each pixel 0-255 becomes in the model's input type.
+
+    A quantised input holds q with real = scale x (q - zero point); a pixel p stands for
+    low + p x (high - low) / 255.
+    """
+    low, high = input_range
+    real = low + np.arange(256) * ((high - low) / 255.0)
+    if dtype.kind == "f":
+        return np.asarray(real, dtype)
+    scale, zero_point = quantization
+    if dtype not in (np.uint8, np.int8) or not scale:
+        raise ModelError(f"input of type {dtype} is not supported: use uint8, int8 or float32")
+    limits = np.iinfo(dtype)
+    quantised = np.clip(np.round(real / scale) + zero_point, limits.min, limits.max)
+    return np.asarray(quantised, dtype)
+
+
+def _dequantiser(
+    output: dict[str, Any],
+) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    scale, zero_point = output["quantization"]
+    dtype = np.dtype(output["dtype"])
+    if dtype.kind == "f":
+        return lambda raw: raw.astype(np.float32)
+    if dtype not in (np.uint8, np.int8) or not scale:
+        raise ModelError(f"output of type {dtype} is not supported: use uint8, int8 or float32")
+    return lambda raw: (raw.astype(np.float32) - np.float32(zero_point)) * np.float32(scale)

@@ -1,0 +1,168 @@
+"""`emo-edge`: live facial expressions from a camera, a video or pictures."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emo_edge.commands import guarded, new_app, show_version
+from emo_edge.errors import HealthError, NoFaceError, UsageError
+from emo_edge.messages import say
+
+if TYPE_CHECKING:
+    from emo_edge.sinks import Sink
+    from emo_edge.sources import Source
+
+app = new_app(
+    """Read facial expressions from a camera, a video or pictures.
+
+    \b
+    Examples:
+      emo-edge --model face.tflite --camera 0
+      emo-edge --model face.tflite --source talk.mp4 --jsonl readings.jsonl --record out.mp4
+      emo-edge --model face.tflite --source holiday-pictures/
+      emo-edge doctor --model face.tflite
+
+    An expression is what a face shows, not what a person feels."""
+)
+
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", "-m", help="Model file made by emo-convert.")
+]
+
+
+@app.callback(invoke_without_command=True)
+@guarded
+def run(
+    context: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Camera index, /dev/videoN, video, picture, folder, or stream URL."),
+    ] = None,
+    camera: Annotated[int | None, typer.Option(help="Camera index: same as --source N.")] = None,
+    model: ModelOption = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels, one a line, for a plain .tflite.")
+    ] = None,
+    input_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="What pixels 0 and 255 become for a plain .tflite, e.g. -1 1."),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(help="Face detector: haar, or none if the pictures are face crops.")
+    ] = "haar",
+    backend: Annotated[
+        str, typer.Option(help="Runtime: auto, tflite_runtime, ai_edge_litert, tensorflow.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the runtime.")] = 1,
+    jsonl: Annotated[
+        str | None, typer.Option(help='Append readings as JSON lines; "-" is stdout.')
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Write an annotated video (.mp4) of a camera or video.")
+    ] = None,
+    snapshot: Annotated[
+        Path | None, typer.Option(help="Keep the newest annotated face as a picture.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
+    ] = False,
+) -> None:
+    """Run the loop until the source ends or Ctrl-C; no picture is stored unless asked for."""
+    if context.invoked_subcommand is not None:
+        return
+    text = _one_source(source, camera)
+    if model is None:
+        raise UsageError("which model? give --model FILE (emo-convert makes one)")
+    _run_loop(
+        text,
+        model=model,
+        labels=labels,
+        input_range=input_range,
+        detector=detector,
+        backend=backend,
+        threads=threads,
+        outputs=(jsonl, record, snapshot),
+    )
+
+
+def _one_source(source: str | None, camera: int | None) -> str:
+    if (source is None) == (camera is None):
+        raise UsageError("give one of --camera N and --source X (see emo-edge --help)")
+    return source if source is not None else str(camera)
+
+
+def _run_loop(
+    text: str,
+    *,
+    model: Path,
+    labels: Path | None,
+    input_range: tuple[float, float] | None,
+    detector: str,
+    backend: str,
+    threads: int,
+    outputs: tuple[str | None, Path | None, Path | None],
+) -> None:
+    from emo_edge.classifier import Classifier
+    from emo_edge.detectors import make_detector
+    from emo_edge.pipeline import readings
+    from emo_edge.sources import open_source
+
+    find = make_detector(detector)
+    classifier = Classifier(
+        model, labels=labels, input_range=input_range, backend=backend, threads=threads
+    )
+    frames = faces = 0
+    with open_source(text) as source, ExitStack() as open_sinks:
+        sinks = [open_sinks.enter_context(closing(sink)) for sink in _make_sinks(source, *outputs)]
+        for frame, found in readings(source, find, classifier, classifier.spec):
+            frames += 1
+            faces += len(found)
+            for sink in sinks:
+                sink(frame, found)
+    say(f"{frames} frames, {faces} readings from {text}")
+    if not faces:
+        raise NoFaceError(
+            f"no face found in {text}: faces must be frontal and larger than 1/16 of the picture; "
+            "for pictures that are face crops add --detector none"
+        )
+
+
+def _make_sinks(
+    source: Source, jsonl: str | None, record: Path | None, snapshot: Path | None
+) -> list[Sink]:
+    from emo_edge.sinks import Console, JsonLines, Recording, Snapshot
+
+    # With JSON on stdout the timeline would spoil it.
+    sinks: list[Sink] = [] if jsonl == "-" else [Console(source)]
+    if jsonl is not None:
+        sinks.append(JsonLines(jsonl, source))
+    if record is not None:
+        if source.kind == "stills":
+            raise UsageError("--record makes a video of a camera or video; use --snapshot here")
+        sinks.append(Recording(record, source.fps))
+    if snapshot is not None:
+        sinks.append(Snapshot(snapshot))
+    return sinks
+
+
+@app.command()
+@guarded
+def doctor(model: ModelOption = None) -> None:
+    """Check this machine and a model: what works, what does not, and what fixes it."""
+    from emo_edge.doctor import examine
+
+    problems = 0
+    for finding in examine(model):
+        print(f"{finding.verdict:<8} {finding.subject:<24} {finding.detail}")
+        problems += finding.verdict == "problem"
+    if problems:
+        raise HealthError(f"{problems} problem(s) found, see above")
+
+
+def main() -> None:
+    """Entry point of `emo-edge`."""
+    app()

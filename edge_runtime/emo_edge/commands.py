@@ -1,0 +1,67 @@
+"""What the four commands share: version, help, errors as one line, missing extras."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import typer
+
+from emo_edge.errors import EmoError, UsageError
+from emo_edge.messages import say
+from emo_edge.version import __version__
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 source, 6 parity gate, 7 no face, "
+    "8 output, 9 health, 130 interrupted."
+)
+
+
+def new_app(help_text: str) -> typer.Typer:
+    """Return a Typer app in the house style: plain help, no shell-completion options."""
+    return typer.Typer(
+        help=f"{help_text}\n\n{EXIT_CODES}",
+        add_completion=False,
+        rich_markup_mode=None,  # Rich would triple the time of --help on a Pi
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def show_version(wanted: bool) -> None:
+    """Typer callback of every --version."""
+    if wanted:
+        print(f"emo-toolkit {__version__}")
+        raise typer.Exit
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn an `EmoError` into one line on stderr and its exit code; bugs keep their traceback."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except EmoError as error:
+            say(f"error: {error}")
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            say("interrupted")
+            raise typer.Exit(130) from None
+
+    return run
+
+
+def require_extra(extra: str, *modules: str) -> None:
+    """Raise `UsageError` naming the pip line when a module of an optional extra is missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"this command needs {', '.join(missing)}, which the device install leaves out; "
+            f'run: pip install "emo-toolkit[{extra}]"'
+        )

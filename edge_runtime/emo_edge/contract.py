@@ -1,0 +1,131 @@
+"""The preprocessing contract: from a picture and a box to the pixels that a model is fed.
+
+Training, calibration, the parity gate, the benchmarks and the device all call these functions;
+nothing else may resize or convert a face. Every step is bit-equal on x86-64 and Arm: that is why
+enlarging uses INTER_LINEAR_EXACT (INTER_LINEAR differs by a level between the two).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.errors import DataError
+from emo_edge.spec import ModelSpec
+
+Image = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+
+
+class Box(NamedTuple):
+    """A face in pixels: left, top, width, height; may reach beyond the picture."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    score: float = 1.0
+
+
+def read_image(path: Path) -> Image:
+    """Return a picture as uint8[H,W,3] BGR: EXIF rotation applied, alpha dropped, 16 bit to 8.
+
+    Raises `DataError` if the file is missing or is not a picture.
+    """
+    try:
+        encoded = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
+    except cv2.error:  # dimensions beyond OpenCV's limits
+        image = None
+    if image is None:
+        raise DataError(f"{path} is not a readable picture")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def crop_face(image: Image, box: Box, margin: float) -> Image:
+    """Cut the square around `box`, widened on each side by `margin` x its longer side.
+
+    Where the square leaves the picture, the edge pixels are repeated (never black bars, which no
+    training picture has).
+
+    Args:
+        image: uint8[H,W,3] BGR or uint8[H,W] grey.
+        box: The face, in pixels of `image`.
+        margin: Fraction of the box's longer side.
+
+    Returns:
+        uint8[S,S,3] or uint8[S,S], a view into `image` where possible.
+
+    """
+    height, width = image.shape[:2]
+    side = max(1, round(max(box.w, box.h) * (1.0 + 2.0 * margin)))
+    left = round(box.x + box.w / 2 - side / 2)
+    top = round(box.y + box.h / 2 - side / 2)
+    if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
+        return image[top : top + side, left : left + side]
+    rows = np.clip(np.arange(top, top + side), 0, height - 1)
+    columns = np.clip(np.arange(left, left + side), 0, width - 1)
+    return np.asarray(image[rows[:, None], columns], dtype=np.uint8)
+
+
+def prepare(image: Image, spec: ModelSpec, box: Box | None = None) -> Image:
+    """Return the pixels that the model of `spec` is fed for one face.
+
+    Args:
+        image: uint8[H,W,3] BGR, uint8[H,W,1] or uint8[H,W] grey.
+        spec: The model's spec.
+        box: The face in `image`; None if the picture is a face crop already.
+
+    Returns:
+        uint8[1,height,width,channels], raw pixels 0-255, channels grey or R, G, B.
+
+    """
+    if image.ndim == 3 and image.shape[2] == 1:
+        image = image[:, :, 0]
+    if box is not None:
+        image = crop_face(image, box, spec.crop_margin)
+    pixels = _recolour(image, spec)
+    if pixels.shape[:2] != (spec.height, spec.width):
+        shrinking = pixels.shape[0] >= spec.height and pixels.shape[1] >= spec.width
+        method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR_EXACT
+        pixels = np.asarray(
+            cv2.resize(pixels, (spec.width, spec.height), interpolation=method), dtype=np.uint8
+        )
+    return pixels.reshape(spec.input_shape)
+
+
+def _recolour(image: Image, spec: ModelSpec) -> Image:
+    """Convert BGR or grey to the colour of the spec (before resizing: fewer channels to resize)."""
+    if spec.colour == "grey":
+        converted = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    else:
+        code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
+        converted = cv2.cvtColor(image, code)
+    return np.asarray(converted, dtype=np.uint8)
+
+
+def probabilities(output: NDArray[np.float32], spec: ModelSpec) -> Probabilities:
+    """Turn real-valued model outputs into probabilities that sum to 1.
+
+    Args:
+        output: float32[..., n], logits or probabilities as `spec.output` says.
+        spec: The model's spec.
+
+    Returns:
+        float32[..., n]: softmax(logits / temperature). A softmax inside the graph is undone by a
+        logarithm first, floored at the 1/512 that an int8 output cannot tell from 0.
+
+    """
+    logits = output
+    if spec.output == "probabilities":
+        logits = np.log(np.maximum(output, 1.0 / 512.0))
+    scaled = logits / np.float32(spec.temperature)
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), dtype=np.float32)

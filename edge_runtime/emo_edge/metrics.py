@@ -1,0 +1,75 @@
+"""Scores of a classifier, in numpy: one definition for training, the parity gate and benchmarks.
+
+Everywhere: `probabilities` float[N,n], `truth` int[N] class indices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.contract import Probabilities
+
+Truth = NDArray[np.int64]
+
+
+def top1(probabilities: Probabilities, truth: Truth) -> float:
+    """Return the share of rows whose most probable class is the true one (accuracy)."""
+    return float((probabilities.argmax(axis=1) == truth).mean())
+
+
+def confusion(probabilities: Probabilities, truth: Truth) -> NDArray[np.int64]:
+    """Return counts int[n,n]: rows are true classes, columns the most probable ones."""
+    classes = probabilities.shape[1]
+    counts = np.zeros((classes, classes), np.int64)
+    np.add.at(counts, (truth, probabilities.argmax(axis=1)), 1)
+    return counts
+
+
+def per_class(counts: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return precision, recall and F1 float[n] of a confusion matrix; NaN for an absent class."""
+    hits = np.diag(counts).astype(float)
+    with np.errstate(invalid="ignore"):
+        return {
+            "precision": hits / counts.sum(axis=0),
+            "recall": hits / counts.sum(axis=1),
+            "f1": 2 * hits / (counts.sum(axis=0) + counts.sum(axis=1)),
+        }
+
+
+def expected_calibration_error(probabilities: Probabilities, truth: Truth, bins: int = 15) -> float:
+    """Return the ECE: mean |accuracy - confidence| over equal-width confidence bins.
+
+    Weighted by the bins' sizes; Naeini et al. 2015, with the 15 bins of Guo et al. 2017.
+    """
+    confidence = probabilities.max(axis=1)
+    hit = probabilities.argmax(axis=1) == truth
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = [abs(float((hit[which == b] - confidence[which == b]).sum())) for b in range(bins)]
+    return sum(gaps) / len(truth)
+
+
+def summary(probabilities: Probabilities, truth: Truth, labels: tuple[str, ...]) -> dict[str, Any]:
+    """Return the JSON-ready scores of one evaluation; an absent class scores None."""
+    counts = confusion(probabilities, truth)
+    scores = per_class(counts)
+
+    def by_label(values: NDArray[np.float64]) -> dict[str, float | None]:
+        return {
+            label: None if np.isnan(value) else round(float(value), 4)
+            for label, value in zip(labels, values, strict=True)
+        }
+
+    present = counts.sum(axis=1) > 0
+    return {
+        "images": len(truth),
+        "top1": round(top1(probabilities, truth), 4),
+        "macro_recall": round(float(scores["recall"][present].mean()), 4),
+        "macro_f1": round(float(scores["f1"][present].mean()), 4),
+        "ece": round(expected_calibration_error(probabilities, truth), 4),
+        "recall": by_label(scores["recall"]),
+        "precision": by_label(scores["precision"]),
+        "confusion": counts.tolist(),
+    }

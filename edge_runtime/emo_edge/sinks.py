@@ -1,0 +1,176 @@
+"""The sink socket: `Sink(frame, readings)` and close, any number at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import cv2
+
+from emo_edge.annotate import annotate
+from emo_edge.artifacts import atomic_path
+from emo_edge.errors import OutputError, UsageError
+from emo_edge.pipeline import Reading
+from emo_edge.sources import Frame, Source
+
+GONE_SECONDS = 1.0
+
+
+class Sink(Protocol):
+    """Something that takes the readings of every frame."""
+
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
+        """Take one frame and its readings (possibly none)."""
+
+    def close(self) -> None:
+        """Finish what was begun; called once, also after an error."""
+
+
+class Console:
+    """The timeline for people: a line whenever a face appears, changes its label or leaves.
+
+    A face counts as gone when it was not seen for `GONE_SECONDS`: detectors miss single frames.
+    """
+
+    def __init__(self, source: Source, stream: TextIO | None = None) -> None:
+        self._stills = source.kind == "stills"
+        self._origin: float | None = None
+        self._shown: dict[int, tuple[str, float]] = {}  # track -> (label, last seen)
+        self._stream = stream or sys.stdout
+
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
+        """Print what changed."""
+        if self._stills:
+            for line in [_still_line(r) for r in readings] or ["no face"]:
+                print(f"{frame.name}: {line}", file=self._stream, flush=True)
+            return
+        now = frame.captured_at
+        for reading in readings:
+            if self._shown.get(reading.track, ("", 0.0))[0] != reading.label:
+                age = (reading.ready_at - reading.captured_at) * 1000
+                text = f"{reading.label:<12} {reading.confidence:4.0%}  ({age:.0f} ms old)"
+                self._print(now, f"face {reading.track}  {text}")
+            self._shown[reading.track] = (reading.label, now)
+        for track, (_, seen_at) in list(self._shown.items()):
+            if now - seen_at > GONE_SECONDS:
+                self._print(now, f"face {track}  gone")
+                del self._shown[track]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _print(self, now: float, line: str) -> None:
+        if self._origin is None:
+            self._origin = now
+        print(f"{now - self._origin:8.2f} s  {line}", file=self._stream, flush=True)
+
+
+def _still_line(reading: Reading) -> str:
+    x, y, w, h = (round(v) for v in reading.box[:4])
+    return f"{reading.label} {reading.confidence:.0%}  (face {w}x{h} at {x},{y})"
+
+
+class JsonLines:
+    """One JSON object a reading and line; "-" is stdout. A line is written whole and flushed.
+
+    Appends to an existing file, as a log does: a restart loses nothing.
+    """
+
+    def __init__(self, target: str, source: Source) -> None:
+        self._live = source.kind == "live"
+        try:
+            self._stream = (
+                sys.stdout if target == "-" else Path(target).open("a", encoding="utf-8")  # noqa: SIM115 (closed by close)
+            )
+        except OSError as error:
+            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
+        """Write one line for each reading."""
+        try:
+            for reading in readings:
+                self._stream.write(json.dumps(as_record(frame, reading, self._live)) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            raise OutputError(f"cannot write readings: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Close the file (never stdout)."""
+        if self._stream is not sys.stdout:
+            self._stream.close()
+
+
+def as_record(frame: Frame, reading: Reading, live: bool) -> dict[str, Any]:
+    """Return a reading as a flat JSON-ready record; times in seconds, boxes in pixels."""
+    record: dict[str, Any] = {
+        "source": frame.name,
+        "frame": frame.index,
+        "time": round(reading.captured_at, 4),
+        "track": reading.track,
+        "label": reading.label,
+        "confidence": round(reading.confidence, 4),
+        "probabilities": {name: round(p, 4) for name, p in reading.probabilities.items()},
+        "box": [round(v, 1) for v in reading.box[:4]],
+        "age": round(reading.ready_at - reading.captured_at, 4),
+    }
+    if live:  # the monotonic clock means nothing to another process
+        record["utc"] = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return record
+
+
+class Recording:
+    """An annotated video (mp4v), written under a temporary name and renamed when closed.
+
+    `fps` is what players show; a live source that delivers fewer frames plays faster than life.
+    """
+
+    def __init__(self, target: Path, fps: float) -> None:
+        if target.suffix != ".mp4":
+            raise UsageError(f"--record writes .mp4 files, not {target.name}")
+        self._target, self._fps = target, fps
+        self._file = ExitStack()
+        self._writer: cv2.VideoWriter | None = None
+
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
+        """Add one annotated frame."""
+        picture = annotate(frame.image, readings)
+        if self._writer is None:
+            self._writer = self._begin((picture.shape[1], picture.shape[0]))
+        self._writer.write(picture)
+
+    def _begin(self, size: tuple[int, int]) -> cv2.VideoWriter:
+        temporary = self._file.enter_context(atomic_path(self._target))
+        codec = cv2.VideoWriter.fourcc(*"mp4v")
+        writer = cv2.VideoWriter(str(temporary), codec, self._fps, size)
+        if not writer.isOpened():
+            raise OutputError(f"cannot record to {self._target}: OpenCV refused mp4v")
+        return writer
+
+    def close(self) -> None:
+        """Finish the video and give it its name."""
+        if self._writer is not None:
+            self._writer.release()
+        self._file.close()
+
+
+class Snapshot:
+    """The newest annotated picture that has a face, as a file that is whole at every moment."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
+        """Replace the picture, if this frame has a face."""
+        if not readings:
+            return
+        with atomic_path(self._target) as temporary:
+            if not cv2.imwrite(str(temporary), annotate(frame.image, readings)):
+                raise OutputError(f"cannot write {self._target}: use .jpg or .png")
+
+    def close(self) -> None:
+        """Nothing is open."""
