@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -25,7 +26,7 @@ EXIT_CODES = (
 def new_app(help_text: str) -> typer.Typer:
     """Return a Typer app in the house style: plain help, no shell-completion options."""
     return typer.Typer(
-        help=f"{help_text}\n\n{EXIT_CODES}",
+        help=f"{inspect.cleandoc(help_text)}\n\n{EXIT_CODES}",
         add_completion=False,
         rich_markup_mode=None,  # Rich would triple the time of --help on a Pi
         pretty_exceptions_enable=False,

@@ -31,7 +31,8 @@ TIMELINE: tuple[tuple[str, float], ...] = (
     ("neutral", 2.0), ("happy", 3.0), ("surprised", 2.5), ("sad", 3.0), ("angry", 2.5),
 )  # fmt: skip
 
-# Measured: mean box of haarcascade_frontalface_default over identities, expressions and poses.
+# Measured: mean box of haarcascade_frontalface_default over 40 people, all expressions and poses;
+# single boxes stray by 2 % of the side in place and 6 % in size (standard deviation).
 BOX_CENTRE = (0.0, 0.09)
 BOX_SIDE = 1.94
 BOX_YAW_SHIFT = 0.1  # how far the box follows the features per unit of yaw
@@ -69,7 +70,7 @@ _SHAPES: dict[str, _Shape] = {
     "happy": _Shape(0.02, 0.0, 0.0, 0.80, 0.45, 0.13, 0.13, 1.32, 1.0, 1.0, 0.0, 1.0),
     "neutral": _Shape(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.1, 0.0, 0.0),
     "sad": _Shape(0.01, 0.16, 0.04, 0.66, 0.0, -0.11, 0.0, 0.86, 0.0, 0.3, 0.35, 0.0),
-    "surprised": _Shape(0.12, 0.02, -0.01, 1.4, -0.1, -0.01, 0.27, 0.66, 0.2, 0.0, 0.0, 0.0),
+    "surprised": _Shape(0.12, 0.02, -0.01, 1.4, -0.1, -0.01, 0.20, 0.66, 0.35, 0.0, 0.0, 0.0),
 }
 _TABLE: Points = np.array([_SHAPES[name] for name in EXPRESSIONS], np.float64)
 _NEUTRAL: Points = np.array(_SHAPES["neutral"], np.float64)
@@ -189,7 +190,7 @@ def _ellipse(x: float, y: float, rx: float, ry: float) -> Points:
 
 
 def _arc(left: Points, right: Points, bulge: float, roundness: float = 1.0) -> Points:
-    """Draw a curve between two corners, moved down by ``bulge`` in the middle; 0.5 is an ellipse."""
+    """Curve from corner to corner, ``bulge`` down in the middle; roundness 0.5 is an ellipse."""
     line: Points = left + (right - left) * _ALONG
     line[:, 1] += bulge * _BOW**roundness
     return line
@@ -309,6 +310,8 @@ def draw_face(
 
 def _blend(weights: Mapping[str, float] | Points) -> Points:
     if isinstance(weights, Mapping):
+        if unknown := set(weights) - set(EXPRESSIONS):
+            raise ValueError(f"no such expression: {sorted(unknown)}; there are {EXPRESSIONS}")
         weights = np.array([weights.get(name, 0.0) for name in EXPRESSIONS])
     blended: Points = _NEUTRAL + weights @ (_TABLE - _NEUTRAL)
     return blended
@@ -443,7 +446,7 @@ def _draw_mouth(pen: _Pen, who: Identity, shape: _Shape) -> None:
     y = who.mouth_y - bend * 0.45 + gape * 0.25
     left, right = _xy(-half, y), _xy(half, y)
     # The rounder the mouth, the more its opening is an ellipse instead of a crescent.
-    round_ = 0.5 if shape.mouth_width < 0.8 else 0.8
+    round_ = float(np.interp(shape.mouth_width, (0.66, 1.0), (0.5, 0.8)))
     top, bottom = bend * 1.2 - gape * 0.55, bend * 1.2 + gape
     upper, lower = _arc(left, right, top, round_), _arc(left, right, bottom, round_)
     lip = who.lip_height * (1 - 0.35 * min(gape / 0.15, 1))
@@ -498,16 +501,16 @@ def _background(rng: np.random.Generator, width: int, height: int) -> Image:
 def face_crop(
     identity: Identity, expression: str, rng: np.random.Generator, size: int = 48
 ) -> Image:
-    """One picture of a person as a face detector would cut it.
+    """Draw one picture of a person as a face detector would cut it.
 
     Pose, strength of the expression, light, background, sharpness, noise and compression vary
     with ``rng``. Returns uint8 [size, size, 3], BGR.
     """
     scale = float(rng.uniform(30, 56))  # faces of about 60 to 110 px, as in a camera picture
-    edge = int(scale * 2.2)
+    edge = int(scale * 2.3)
     scene = _background(rng, edge, edge)
     center = (edge / 2 + float(rng.uniform(-2, 2)), edge / 2 + float(rng.uniform(-2, 2)))
-    weights = {expression: float(rng.uniform(0.4, 1.1))}
+    weights = {expression: float(rng.uniform(0.55, 1.15))}
     box = draw_face(
         scene, identity, weights, center, scale,
         roll_degrees=float(np.clip(rng.normal(0, 6), -12, 12)), yaw=float(rng.uniform(-0.12, 0.12)),
@@ -526,7 +529,7 @@ def _camera(scene: Image, rng: np.random.Generator) -> Image:
         + slope[0] * np.linspace(-1, 1, width, dtype=np.float32)
         + slope[1] * np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     )
-    picture = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.4, 1.8)) * light[..., None]
+    picture = cv2.GaussianBlur(scene, (0, 0), rng.uniform(0.4, 1.5)) * light[..., None]
     # Flat noise is ten times cheaper to draw than normal noise; scaling down makes it normal.
     noise = rng.integers(0, 256, picture.shape, np.uint8).astype(np.float32) - 127.5
     picture += noise * np.float32(rng.uniform(2, 9) / 74)
@@ -537,8 +540,9 @@ def _camera(scene: Image, rng: np.random.Generator) -> Image:
 
 def _cut(scene: Image, box: Box, rng: np.random.Generator) -> Image:
     x, y, side, _ = box
-    shift = rng.normal(0, 0.025, 2) * side  # the detector's box is off by a few percent
-    grown = side * rng.uniform(0.94, 1.06)
+    # As far as the detector's box was seen to stray.
+    shift = rng.normal(0, 0.022, 2) * side
+    grown = side * float(np.clip(rng.normal(1, 0.05), 0.88, 1.12))
     x0, y0 = np.rint(_xy(x, y) + shift + (side - grown) / 2).astype(int)
     rows = np.clip(np.arange(y0, y0 + round(grown)), 0, scene.shape[0] - 1)
     columns = np.clip(np.arange(x0, x0 + round(grown)), 0, scene.shape[1] - 1)

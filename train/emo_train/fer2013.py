@@ -1,0 +1,144 @@
+"""The FER2013 files: fer2013.csv, and fer2013new.csv with the FER+ votes.
+
+The FER+ protocol is that of Barsoum et al. 2016, "Training Deep Networks for Facial Expression
+Recognition with Crowd-Sourced Label Distribution".
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.contract import prepare
+from emo_edge.errors import DataError
+from emo_edge.spec import ModelSpec
+from emo_train.data import Dataset, Faces, finish, one_hot
+
+PIXELS, VOTES = "fer2013.csv", "fer2013new.csv"
+
+LabelKind = Literal["fer", "ferplus", "ferplus-soft"]
+
+FER_LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+# The order of the votes' columns; the names are those of FER2013 where the two agree.
+FERPLUS_LABELS = (
+    "neutral",
+    "happy",
+    "surprise",
+    "sad",
+    "angry",
+    "disgust",
+    "fear",
+    "contempt",
+)
+VOTE_COLUMNS = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+    "unknown",
+    "NF",
+)
+USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+SIDE = 48
+
+
+def is_fer2013(root: Path) -> bool:
+    """Whether `root` is a folder with fer2013.csv."""
+    return (root / PIXELS).is_file()
+
+
+def fer_labels(kind: LabelKind) -> tuple[str, ...]:
+    """Return the class names of a kind of labels."""
+    return FER_LABELS if kind == "fer" else FERPLUS_LABELS
+
+
+def load_fer2013(root: Path, spec: ModelSpec, kind: LabelKind, seed: int) -> Dataset:
+    """Load FER2013: Training trains, PublicTest selects, PrivateTest scores where it is present."""
+    usages, pixels, emotions = _read_pixels(root / PIXELS)
+    if kind == "fer":
+        targets = one_hot(emotions, len(FER_LABELS))
+        trains = scores = np.ones(len(targets), bool)
+    else:
+        targets, trains, scores = ferplus_targets(_read_votes(root / VOTES, len(usages)))
+    splits = {}
+    for usage, name in USAGES.items():
+        rows = np.flatnonzero((usages == usage) & (trains if usage == "Training" else scores))
+        if len(rows):
+            faces = np.concatenate([prepare(pixels[row], spec) for row in rows])
+            chosen = targets[rows]
+            if kind == "ferplus":
+                chosen = one_hot(chosen.argmax(axis=1), len(FERPLUS_LABELS))
+            splits[name] = Faces(faces, chosen, tuple(f"{PIXELS}:{row}" for row in rows))
+    if "train" not in splits:
+        raise DataError(f"{root / PIXELS} has no usable row whose Usage is Training")
+    return finish(Dataset(spec.labels, splits, {"fer2013_labels": kind}), seed)
+
+
+def ferplus_targets(
+    votes: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Apply the FER+ protocol to votes int64[N,10].
+
+    Votes of 1 count as noise and become 0. Returns the vote shares float32[N,8] of the eight
+    expressions, which rows can train (most votes are for expressions, not for "unknown" or "no
+    face"), and which rows score: one expression has more than half of all remaining votes.
+    """
+    kept = np.where(votes > 1, votes, 0)
+    faces, total = kept[:, :8], kept.sum(axis=1)
+    shares = faces / np.maximum(faces.sum(axis=1, keepdims=True), 1)
+    trains = faces.sum(axis=1) * 2 > total
+    scores = faces.max(axis=1) * 2 > total
+    return shares.astype(np.float32), trains, scores
+
+
+def _read_pixels(
+    path: Path,
+) -> tuple[NDArray[np.str_], NDArray[np.uint8], NDArray[np.int64]]:
+    usages, faces, emotions = [], [], []
+    for number, row in _rows(path, {"emotion", "pixels", "Usage"}):
+        try:
+            face = np.array(row["pixels"].split(), np.uint8).reshape(SIDE, SIDE)
+            emotion = int(row["emotion"])
+            if not 0 <= emotion < len(FER_LABELS):
+                raise ValueError(f"emotion {emotion}")
+        except (ValueError, OverflowError) as error:
+            raise DataError(f"{path} line {number} is not a FER2013 row: {error}") from error
+        usages.append(row["Usage"])
+        faces.append(face)
+        emotions.append(emotion)
+    if not faces:
+        raise DataError(f"{path} holds no rows")
+    return np.array(usages), np.stack(faces), np.array(emotions, np.int64)
+
+
+def _read_votes(path: Path, rows: int) -> NDArray[np.int64]:
+    try:
+        votes = [
+            [int(row[name]) for name in VOTE_COLUMNS] for _, row in _rows(path, set(VOTE_COLUMNS))
+        ]
+    except ValueError as error:
+        raise DataError(f"{path} holds a vote that is not a number: {error}") from error
+    if len(votes) != rows:
+        raise DataError(f"{path} has {len(votes)} rows, {PIXELS} has {rows}: they must match")
+    return np.array(votes, np.int64)
+
+
+def _rows(path: Path, columns: set[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = columns - set(reader.fieldnames or ())
+            if missing:
+                raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}")
+            yield from enumerate(reader, start=2)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error

@@ -1,0 +1,89 @@
+"""Architectures by name: small residual nets that keep full resolution early.
+
+Plain 3x3 convolutions, batch norm, ReLU and addition: all of it folds, quantises and runs in int8
+on every TFLite runtime. Pixels 0-255 go in (scaling is a layer), logits come out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import layers
+
+from emo_edge.errors import UsageError
+
+LARGEST_FULL_RESOLUTION = 64
+
+
+@dataclass(frozen=True)
+class Family:
+    """Widths of a net: filters of the stem, then (filters, residual blocks) of each stage.
+
+    Each stage but the first halves the resolution.
+    """
+
+    stem: int
+    stages: tuple[tuple[int, int], ...]
+
+
+ARCHITECTURES = {
+    "micro": Family(8, ((8, 1), (16, 1), (32, 1), (48, 1))),
+    "small": Family(12, ((12, 1), (32, 1), (64, 1), (112, 1))),
+    "base": Family(16, ((16, 1), (32, 2), (64, 2), (144, 1))),
+}
+
+
+def build_model(
+    name: str, input_shape: tuple[int, int, int], classes: int, dropout: float
+) -> keras.Model:
+    """Return an untrained model: float32[?,H,W,C] of raw pixels 0-255 -> logits float32[?,n]."""
+    if name not in ARCHITECTURES:
+        raise UsageError(f"unknown architecture {name!r}; choose from {', '.join(ARCHITECTURES)}")
+    family = ARCHITECTURES[name]
+    inputs = keras.Input(input_shape, name="pixels")
+    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(inputs)
+    strides = 1
+    while max(input_shape[:2]) / strides > LARGEST_FULL_RESOLUTION:
+        strides *= 2  # large pictures are brought down before the costly first stage
+    x = _conv(x, family.stem, kernel=max(3, strides + 1), strides=strides)
+    x = layers.ReLU()(x)
+    for stage, (filters, blocks) in enumerate(family.stages):
+        for block in range(blocks):
+            x = _residual(x, filters, 2 if stage > 0 and block == 0 else 1)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = layers.Dropout(dropout)(x)
+    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name=name)
+
+
+def _conv(x: Any, filters: int, kernel: int, strides: int = 1) -> Any:
+    x = layers.Conv2D(
+        filters, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
+    )(x)
+    return layers.BatchNormalization(momentum=0.9)(x)
+
+
+def _residual(x: Any, filters: int, strides: int) -> Any:
+    """Add a basic block (He et al. 2015); its shortcut pools first, so that no pixel is skipped."""
+    shortcut = x
+    if strides > 1:
+        shortcut = layers.AveragePooling2D(strides, padding="same")(shortcut)
+    if x.shape[-1] != filters:
+        shortcut = _conv(shortcut, filters, kernel=1)
+    x = layers.ReLU()(_conv(x, filters, kernel=3, strides=strides))
+    x = _conv(x, filters, kernel=3)
+    return layers.ReLU()(layers.Add()([x, shortcut]))
+
+
+def count_macs(model: keras.Model) -> int:
+    """Return the multiply-accumulates of one inference: convolutions and dense layers."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D):
+            _, height, width, filters = layer.output.shape
+            kernel = layer.kernel_size[0] * layer.kernel_size[1] * layer.input.shape[-1]
+            total += height * width * filters * kernel // layer.groups
+        elif isinstance(layer, layers.Dense):
+            total += layer.input.shape[-1] * layer.units
+    return int(total)

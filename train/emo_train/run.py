@@ -1,0 +1,129 @@
+"""One training run from data to run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from emo_edge.artifacts import atomic_path, write_json
+from emo_edge.contract import probabilities
+from emo_edge.errors import UsageError
+from emo_edge.messages import say
+from emo_edge.metrics import confusion, summary
+from emo_edge.spec import ModelSpec
+from emo_edge.version import __version__
+from emo_train import plots
+from emo_train.calibrate import fit_temperature, uncertain_below
+from emo_train.data import Dataset, class_folders, load_folders
+from emo_train.fer2013 import fer_labels, is_fer2013, load_fer2013
+from emo_train.models import ARCHITECTURES, count_macs
+from emo_train.recipe import Recipe
+from emo_train.runfolder import CONFIG, HISTORY, METRICS, MODEL, SPEC, write_samples
+from emo_train.trainer import fit, logits_of
+
+
+def configure(
+    data: Path, labels_from: str | None, spec_options: Mapping[str, Any], recipe: Recipe
+) -> dict[str, Any]:
+    """Return the configuration of a new run, JSON-ready; raises on data that cannot be used."""
+    if recipe.architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise UsageError(f"unknown architecture {recipe.architecture!r}; choose from {known}")
+    if is_fer2013(data):
+        kind = labels_from or "fer"
+        if kind not in ("fer", "ferplus", "ferplus-soft"):
+            raise UsageError(f"unknown --labels {kind!r}; choose from fer, ferplus, ferplus-soft")
+        labels = fer_labels(kind)  # type: ignore[arg-type]
+    elif labels_from is not None:
+        raise UsageError(f"--labels is for FER2013 CSV files; {data} holds no fer2013.csv")
+    else:
+        kind, labels = None, class_folders(data)
+    spec = ModelSpec(labels=labels, threshold=uncertain_below(len(labels)), **spec_options)
+    return {
+        "data": str(data.resolve()),
+        "labels_from": kind,
+        "spec": spec.to_json(),
+        "recipe": recipe.to_json(),
+    }
+
+
+def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Train by `config` into `run` (resuming what is there) and return its metrics."""
+    spec = ModelSpec.from_json(json.dumps(config["spec"]))
+    recipe = Recipe.from_json(config["recipe"])
+    dataset = _load(config, spec, recipe.seed)
+    _describe(dataset)
+    write_json(run / CONFIG, config)
+    plots.samples(run / "samples.png", dataset.splits["train"], spec.labels, recipe)
+    splits = dataset.splits
+    model = fit(run, splits["train"], splits["validation"], spec.labels, recipe)
+    spec = _calibrated(spec, model, dataset)
+    metrics = _evaluate(run, spec, model, dataset)
+    with atomic_path(run / MODEL) as temporary:
+        model.save(temporary)
+    write_samples(run, dataset, recipe.seed)
+    plots.curves(run / "curves.png", run / HISTORY)
+    write_json(run / METRICS, metrics)
+    training = {"metrics": metrics, "recipe": config["recipe"]}
+    write_json(run / SPEC, dataclasses.replace(spec, training=training).to_json())
+    return metrics
+
+
+def _load(config: Mapping[str, Any], spec: ModelSpec, seed: int) -> Dataset:
+    root = Path(config["data"])
+    if config["labels_from"]:
+        return load_fer2013(root, spec, config["labels_from"], seed)
+    return load_folders(root, spec, seed)
+
+
+def _describe(dataset: Dataset) -> None:
+    """Say what was found: counts per class and split."""
+    width = max(map(len, dataset.labels)) + 2
+    say(f"{'':<{width}}" + "".join(f"{name:>12}" for name in dataset.splits))
+    for index, label in enumerate(dataset.labels):
+        counts = [int((faces.truth == index).sum()) for faces in dataset.splits.values()]
+        say(f"{label:<{width}}" + "".join(f"{count:>12}" for count in counts))
+    for note, value in dataset.notes.items():
+        say(f"{note.replace('_', ' ')}: {value}")
+
+
+def _calibrated(spec: ModelSpec, model: keras.Model, dataset: Dataset) -> ModelSpec:
+    selecting = dataset.splits["validation"]
+    temperature = fit_temperature(logits_of(model, selecting.pixels), selecting.targets)
+    return dataclasses.replace(spec, temperature=temperature)
+
+
+def _evaluate(run: Path, spec: ModelSpec, model: keras.Model, dataset: Dataset) -> dict[str, Any]:
+    scored = dataset.splits[dataset.evaluation]
+    answers = probabilities(logits_of(model, scored.pixels), spec)
+    title = f"{dataset.evaluation} split, n = {len(scored)}"
+    counts = confusion(answers, scored.truth)
+    plots.confusion_matrix(run / "confusion.png", counts, spec.labels, title)
+    return {
+        **summary(answers, scored.truth, spec.labels),
+        "protocol": {
+            "selected_on": "validation (best epoch, temperature)",
+            "scored_on": dataset.evaluation,
+            "crops": "single",
+            "labels": dataset.notes.get("fer2013_labels", "folders"),
+        },
+        "data": {
+            "sha256": dataset.fingerprint(),
+            "images": {name: len(faces) for name, faces in dataset.splits.items()},
+            **dataset.notes,
+        },
+        "model": {"parameters": model.count_params(), "macs": count_macs(model)},
+        "versions": {
+            "emo-toolkit": __version__,
+            "keras": keras.__version__,
+            "tensorflow": tf.__version__,
+            "python": platform.python_version(),
+        },
+    }
