@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def say(message: str) -> None:
@@ -13,3 +18,27 @@ def say(message: str) -> None:
 def warn(message: str) -> None:
     """Print a warning line to stderr."""
     say(f"warning: {message}")
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Hold back what native libraries write to stderr (TensorFlow's start-up and converter logs).
+
+    If the body fails, everything held back is printed: it may be the only explanation.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            os.dup2(stderr, 2)
+            held.seek(0)
+            sys.stderr.buffer.write(held.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)

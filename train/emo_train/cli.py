@@ -10,7 +10,7 @@ import typer
 
 from emo_edge.commands import guarded, new_app, require_extra, show_version
 from emo_edge.errors import UsageError
-from emo_edge.messages import say
+from emo_edge.messages import hushed, say
 
 app = new_app(
     """Train a facial-expression classifier.
@@ -60,8 +60,8 @@ def run(
         return
     _require_workstation()
     from emo_train.recipe import Recipe
+    from emo_train.records import read_config, refuse_existing
     from emo_train.run import configure, train
-    from emo_train.runfolder import read_config, refuse_existing
 
     if resume is not None:
         if data is not None or out is not None:
@@ -113,9 +113,11 @@ def synthesize(
 
 def _require_workstation() -> None:
     require_extra("workstation", "tensorflow", "keras", "matplotlib", "rich")
-    # Before TensorFlow is imported: its start-up chatter is no news to anyone.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with hushed():
+        import tensorflow as tf
+
+        tf.constant(0)  # looks for GPUs, which is as talkative as the import
 
 
 def main() -> None:

@@ -17,6 +17,16 @@ from emo_edge.contract import probabilities
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
 from emo_edge.metrics import confusion, summary
+from emo_edge.runfolder import (
+    CONFIG,
+    CONFUSION_PLOT,
+    CURVES_PLOT,
+    HISTORY,
+    METRICS,
+    MODEL,
+    SAMPLES_PLOT,
+    SPEC,
+)
 from emo_edge.spec import ModelSpec
 from emo_edge.version import __version__
 from emo_train import plots
@@ -25,8 +35,8 @@ from emo_train.data import Dataset, class_folders, load_folders
 from emo_train.fer2013 import fer_labels, is_fer2013, load_fer2013
 from emo_train.models import ARCHITECTURES, count_macs
 from emo_train.recipe import Recipe
-from emo_train.runfolder import CONFIG, HISTORY, METRICS, MODEL, SPEC, write_samples
-from emo_train.trainer import fit, logits_of
+from emo_train.records import write_samples
+from emo_train.trainer import fit, forget_progress, logits_of
 
 
 def configure(
@@ -61,7 +71,7 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     dataset = _load(config, spec, recipe.seed)
     _describe(dataset)
     write_json(run / CONFIG, config)
-    plots.samples(run / "samples.png", dataset.splits["train"], spec.labels, recipe)
+    plots.samples(run / SAMPLES_PLOT, dataset.splits["train"], spec.labels, recipe)
     splits = dataset.splits
     model = fit(run, splits["train"], splits["validation"], spec.labels, recipe)
     spec = _calibrated(spec, model, dataset)
@@ -69,10 +79,11 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     with atomic_path(run / MODEL) as temporary:
         model.save(temporary)
     write_samples(run, dataset, recipe.seed)
-    plots.curves(run / "curves.png", run / HISTORY)
+    plots.curves(run / CURVES_PLOT, run / HISTORY)
     write_json(run / METRICS, metrics)
     training = {"metrics": metrics, "recipe": config["recipe"]}
     write_json(run / SPEC, dataclasses.replace(spec, training=training).to_json())
+    forget_progress(run)
     return metrics
 
 
@@ -105,7 +116,7 @@ def _evaluate(run: Path, spec: ModelSpec, model: keras.Model, dataset: Dataset) 
     answers = probabilities(logits_of(model, scored.pixels), spec)
     title = f"{dataset.evaluation} split, n = {len(scored)}"
     counts = confusion(answers, scored.truth)
-    plots.confusion_matrix(run / "confusion.png", counts, spec.labels, title)
+    plots.confusion_matrix(run / CONFUSION_PLOT, counts, spec.labels, title)
     return {
         **summary(answers, scored.truth, spec.labels),
         "protocol": {

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from emo_edge.artifacts import atomic_path
 from emo_edge.errors import DataError
+from emo_edge.runfolder import BACKUP, BEST, HISTORY
 from emo_train.augment import augment
 from emo_train.data import Faces
 from emo_train.models import build_model
 from emo_train.progress import Progress
 from emo_train.recipe import Recipe
-from emo_train.runfolder import BACKUP, BEST, HISTORY
 
 SELECTED_BY = "val_accuracy"
 
@@ -60,9 +60,13 @@ def fit(
     )
     if not all(math.isfinite(loss) for loss in history.history.get("loss", [])):
         raise DataError("training diverged (the loss is not a number): lower --learning-rate")
-    best = keras.saving.load_model(run / BEST, compile=False)
+    return keras.saving.load_model(run / BEST, compile=False)
+
+
+def forget_progress(run: Path) -> None:
+    """Remove what only a resumed training needs, once the run is finished."""
+    (run / BEST).unlink()
     shutil.rmtree(run / BACKUP, ignore_errors=True)
-    return best
 
 
 def logits_of(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

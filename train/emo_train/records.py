@@ -1,14 +1,4 @@
-"""The run folder: what a training leaves behind, and all that the converter needs.
-
-config.json        data, labels, contract and recipe; written first
-backup/, best.keras, history.csv      what a resumed training goes on from
-model.keras        the model of the best epoch by validation accuracy
-calibration.npz    pixels of a seeded sample of the *training* split, for quantization
-evaluation.npz     pixels, truth and names of the split that scores
-metrics.json       scores, with the protocol
-samples.png, curves.png, confusion.png
-spec.json          the `ModelSpec`; written last: a run that has it is finished
-"""
+"""Writing the run folder (`emo_edge.runfolder` says what is in it), and never over another."""
 
 from __future__ import annotations
 
@@ -20,11 +10,8 @@ import numpy as np
 
 from emo_edge.artifacts import atomic_path
 from emo_edge.errors import DataError, UsageError
+from emo_edge.runfolder import CALIBRATION, CONFIG, EVALUATION, SPEC
 from emo_train.data import Dataset, stratified
-
-CONFIG, SPEC, MODEL = "config.json", "spec.json", "model.keras"
-BEST, BACKUP, HISTORY = "best.keras", "backup", "history.csv"
-METRICS, CALIBRATION, EVALUATION = "metrics.json", "calibration.npz", "evaluation.npz"
 
 CALIBRATION_FACES = 512
 
