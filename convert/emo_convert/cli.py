@@ -52,6 +52,9 @@ def run(
     """Export, compare with the Keras model, and write the file that travels to the device."""
     require_extra("workstation", "tensorflow", "keras")
     with hushed():
+        import tensorflow as tf
+
+        tf.constant(0)  # looks for GPUs, which is as talkative as the import
         from emo_convert.convert import convert, default_target
         from emo_convert.export import QUANTIZATIONS
     from emo_convert.parity import Gate

@@ -5,6 +5,7 @@ Everywhere: `probabilities` float[N,n], `truth` int[N] class indices.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,15 @@ def expected_calibration_error(probabilities: Probabilities, truth: Truth, bins:
     return sum(gaps) / len(truth)
 
 
+def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % score interval of a share (Wilson 1927)."""
+    z = 1.96
+    share, scale = hits / trials, 1 + z * z / trials
+    middle = (share + z * z / (2 * trials)) / scale
+    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials**2)) / scale
+    return round(middle - half, 4), round(middle + half, 4)
+
+
 def summary(probabilities: Probabilities, truth: Truth, labels: tuple[str, ...]) -> dict[str, Any]:
     """Return the JSON-ready scores of one evaluation; an absent class scores None."""
     counts = confusion(probabilities, truth)
@@ -66,6 +76,7 @@ def summary(probabilities: Probabilities, truth: Truth, labels: tuple[str, ...])
     return {
         "images": len(truth),
         "top1": round(top1(probabilities, truth), 4),
+        "top1_interval": wilson_interval(int(np.diag(counts).sum()), len(truth)),
         "macro_recall": round(float(scores["recall"][present].mean()), 4),
         "macro_f1": round(float(scores["f1"][present].mean()), 4),
         "ece": round(expected_calibration_error(probabilities, truth), 4),

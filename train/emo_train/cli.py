@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from emo_edge.artifacts import write_json
 from emo_edge.commands import guarded, new_app, require_extra, show_version
 from emo_edge.errors import UsageError
 from emo_edge.messages import hushed, say
@@ -107,8 +108,9 @@ def synthesize(
     write_dataset(out, per_class=per_class, seed=seed)
     say(f"drew faces into {out}")
     if video is not None:
-        write_video(video, seed=seed + 1)
-        say(f"drew {video}")
+        truth = write_video(video, seed=seed + 1)
+        write_json(video.with_suffix(".json"), {"truth": truth})
+        say(f"drew {video}; {video.with_suffix('.json').name} says what it shows when")
 
 
 def _require_workstation() -> None:

@@ -119,6 +119,19 @@ def load_folders(root: Path, spec: ModelSpec, seed: int) -> Dataset:
     return finish(Dataset(spec.labels, splits), seed)
 
 
+def load_evaluation(root: Path, spec: ModelSpec) -> tuple[Faces, str]:
+    """Load what scores a finished model, and its name: test, else validation, else the whole tree.
+
+    Nothing is removed: the pictures are scored as they are.
+    """
+    _require_folder(root)
+    for name in ("test", "validation"):
+        folder = _split_folder(root, name)
+        if folder is not None:
+            return _load_tree(folder, root, spec), name
+    return _load_tree(_split_folder(root, "train") or root, root, spec), "all pictures"
+
+
 def finish(dataset: Dataset, seed: int) -> Dataset:
     """Clean the splits, and carve the validation split out of training where there is none."""
     splits = dict(dataset.splits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -62,25 +63,60 @@ def fer_labels(kind: LabelKind) -> tuple[str, ...]:
 
 
 def load_fer2013(root: Path, spec: ModelSpec, kind: LabelKind, seed: int) -> Dataset:
-    """Load FER2013: Training trains, PublicTest selects, PrivateTest scores where it is present."""
-    usages, pixels, emotions = _read_pixels(root / PIXELS)
-    if kind == "fer":
-        targets = one_hot(emotions, len(FER_LABELS))
-        trains = scores = np.ones(len(targets), bool)
-    else:
-        targets, trains, scores = ferplus_targets(_read_votes(root / VOTES, len(usages)))
+    """Load FER2013: Training trains, PublicTest selects, PrivateTest scores where it is present.
+
+    "ferplus-soft" trains on the shares of votes; rows that score have one majority either way.
+    """
+    rows = _read(root, kind)
     splits = {}
     for usage, name in USAGES.items():
-        rows = np.flatnonzero((usages == usage) & (trains if usage == "Training" else scores))
-        if len(rows):
-            faces = np.concatenate([prepare(pixels[row], spec) for row in rows])
-            chosen = targets[rows]
-            if kind == "ferplus":
-                chosen = one_hot(chosen.argmax(axis=1), len(FERPLUS_LABELS))
-            splits[name] = Faces(faces, chosen, tuple(f"{PIXELS}:{row}" for row in rows))
+        chosen = rows.trains if usage == "Training" else rows.scores
+        faces = rows.faces(spec, (rows.usages == usage) & chosen)
+        if len(faces):
+            splits[name] = _hardened(faces) if kind == "ferplus" else faces
     if "train" not in splits:
         raise DataError(f"{root / PIXELS} has no usable row whose Usage is Training")
     return finish(Dataset(spec.labels, splits, {"fer2013_labels": kind}), seed)
+
+
+def load_fer2013_evaluation(root: Path, spec: ModelSpec, kind: LabelKind) -> tuple[Faces, str]:
+    """Load the rows that score a finished model: PrivateTest where present, else PublicTest."""
+    rows = _read(root, kind)
+    for usage in ("PrivateTest", "PublicTest"):
+        faces = rows.faces(spec, (rows.usages == usage) & rows.scores)
+        if len(faces):
+            return faces, f"FER2013 {usage} ({kind})"
+    raise DataError(f"{root / PIXELS} has no row whose Usage is PrivateTest or PublicTest")
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The CSV files: usages str[N], pixels uint8[N,48,48], targets, which rows train and score."""
+
+    usages: NDArray[np.str_]
+    pixels: NDArray[np.uint8]
+    targets: NDArray[np.float32]
+    trains: NDArray[np.bool_]
+    scores: NDArray[np.bool_]
+
+    def faces(self, spec: ModelSpec, chosen: NDArray[np.bool_]) -> Faces:
+        rows = np.flatnonzero(chosen)
+        pixels = np.empty((len(rows), *spec.input_shape[1:]), np.uint8)
+        for place, row in enumerate(rows):
+            pixels[place] = prepare(self.pixels[row], spec)[0]
+        return Faces(pixels, self.targets[rows], tuple(f"{PIXELS}:{row}" for row in rows))
+
+
+def _read(root: Path, kind: LabelKind) -> _Rows:
+    usages, pixels, emotions = _read_pixels(root / PIXELS)
+    if kind == "fer":
+        everything = np.ones(len(usages), bool)
+        return _Rows(usages, pixels, one_hot(emotions, len(FER_LABELS)), everything, everything)
+    return _Rows(usages, pixels, *ferplus_targets(_read_votes(root / VOTES, len(usages))))
+
+
+def _hardened(faces: Faces) -> Faces:
+    return replace(faces, targets=one_hot(faces.truth, len(FERPLUS_LABELS)))
 
 
 def ferplus_targets(

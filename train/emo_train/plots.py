@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.artifacts import atomic_path
-from emo_train.augment import augment
+from emo_edge.contract import Image
 from emo_train.data import Faces
-from emo_train.recipe import Recipe
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -28,9 +28,11 @@ def save(figure: Any, path: Path) -> None:
     plt.close(figure)
 
 
-def samples(path: Path, faces: Faces, labels: tuple[str, ...], recipe: Recipe) -> None:
+def samples(
+    path: Path, faces: Faces, labels: tuple[str, ...], augment: Callable[[Image], Image], seed: int
+) -> None:
     """Draw a contact sheet: for each class some faces as they are, below them augmented."""
-    rng = np.random.default_rng(recipe.seed)
+    rng = np.random.default_rng(seed)
     count = SAMPLES_PER_CLASS
     figure, axes = plt.subplots(2 * len(labels), count, figsize=(count, 2 * len(labels)))
     for axis in axes.flat:
@@ -38,7 +40,7 @@ def samples(path: Path, faces: Faces, labels: tuple[str, ...], recipe: Recipe) -
     for index, label in enumerate(labels):
         members = rng.permutation(np.flatnonzero(faces.truth == index))[:count]
         pixels = faces.pixels[members]
-        changed = augment(pixels, recipe.augmentation).numpy().astype(np.uint8)
+        changed = augment(pixels)
         for column in range(len(members)):
             for row, picture in ((2 * index, pixels[column]), (2 * index + 1, changed[column])):
                 axes[row, column].imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255)

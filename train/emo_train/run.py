@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from emo_edge.artifacts import atomic_path, write_json
-from emo_edge.contract import probabilities
+from emo_edge.contract import Image, probabilities
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
 from emo_edge.metrics import confusion, summary
@@ -30,6 +31,7 @@ from emo_edge.runfolder import (
 from emo_edge.spec import ModelSpec
 from emo_edge.version import __version__
 from emo_train import plots
+from emo_train.augment import augment
 from emo_train.calibrate import fit_temperature, uncertain_below
 from emo_train.data import Dataset, class_folders, load_folders
 from emo_train.fer2013 import fer_labels, is_fer2013, load_fer2013
@@ -71,7 +73,7 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     dataset = _load(config, spec, recipe.seed)
     _describe(dataset)
     write_json(run / CONFIG, config)
-    plots.samples(run / SAMPLES_PLOT, dataset.splits["train"], spec.labels, recipe)
+    _plot_samples(run, dataset, recipe)
     splits = dataset.splits
     model = fit(run, splits["train"], splits["validation"], spec.labels, recipe)
     spec = _calibrated(spec, model, dataset)
@@ -92,6 +94,14 @@ def _load(config: Mapping[str, Any], spec: ModelSpec, seed: int) -> Dataset:
     if config["labels_from"]:
         return load_fer2013(root, spec, config["labels_from"], seed)
     return load_folders(root, spec, seed)
+
+
+def _plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:
+    def change(pixels: Image) -> Image:
+        return np.asarray(augment(pixels, recipe.augmentation), dtype=np.uint8)
+
+    train = dataset.splits["train"]
+    plots.samples(run / SAMPLES_PLOT, train, dataset.labels, change, recipe.seed)
 
 
 def _describe(dataset: Dataset) -> None:

@@ -1,0 +1,44 @@
+"""How right a model is: the device's preprocessing and interpreter over labelled pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from emo_edge.artifacts import sha256
+from emo_edge.backends import find_backend
+from emo_edge.errors import UsageError
+from emo_edge.metrics import summary
+from emo_edge.modelfile import read_model
+from emo_edge.score import score_in_own_process
+from emo_edge.spec import ModelSpec
+from emo_train.data import Faces, load_evaluation
+from emo_train.fer2013 import LabelKind, fer_labels, is_fer2013, load_fer2013_evaluation
+
+
+def measure(model: Path, data: Path, backend: str) -> dict[str, Any]:
+    """Return the scores of `model` on the split of `data` that is for scoring."""
+    spec = read_model(model).spec
+    if spec is None:
+        raise UsageError(f"{model} carries no emo-toolkit metadata: convert it with emo-convert")
+    runtime = find_backend(backend)
+    faces, protocol = _faces(data, spec)
+    answers = score_in_own_process(model, faces.pixels, runtime.name)
+    return {
+        "model": model.name,
+        "sha256": sha256(model.read_bytes()),
+        "runtime": runtime.version,
+        "data": str(data),
+        "protocol": {"scored_on": protocol, "crops": "single"},
+        **summary(answers, faces.truth, spec.labels),
+    }
+
+
+def _faces(data: Path, spec: ModelSpec) -> tuple[Faces, str]:
+    if not is_fer2013(data):
+        return load_evaluation(data, spec)
+    kinds: tuple[LabelKind, ...] = ("fer", "ferplus")
+    for kind in kinds:
+        if spec.labels == fer_labels(kind):
+            return load_fer2013_evaluation(data, spec, kind)
+    raise UsageError(f"the model's labels ({', '.join(spec.labels)}) are not those of FER2013")
