@@ -16,7 +16,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 def annotate(image: Image, readings: Sequence[Reading]) -> Image:
     """Return a copy of `image` uint8[H,W,3] BGR with its readings drawn on it."""
     canvas = image.copy()
-    scale = max(0.4, min(canvas.shape[:2]) / 800.0)
+    scale = max(0.4, min(canvas.shape[:2]) / 640.0)
     for reading in readings:
         _draw_box(canvas, reading, scale)
         _draw_bars(canvas, reading, scale)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import Image
 from emo_edge.errors import ModelError, UsageError
+from emo_edge.messages import hushed
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,10 @@ class Interpreter:
     ) -> None:
         self.backend = backend
         try:
-            engine = importlib.import_module(backend.module).Interpreter
-            self._engine = engine(model_content=flatbuffer, num_threads=threads)
-            self._engine.allocate_tensors()
+            with hushed():
+                engine = importlib.import_module(backend.module).Interpreter
+                self._engine = engine(model_content=flatbuffer, num_threads=threads)
+                self._engine.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{backend.version} refuses the model: {reason}") from error

@@ -11,6 +11,7 @@ from emo_edge.backends import Interpreter, find_backend
 from emo_edge.contract import Box, Image, Probabilities, prepare, probabilities
 from emo_edge.errors import ModelError, UsageError
 from emo_edge.modelfile import Golden, ModelFile, read_labels, read_model
+from emo_edge.probe import refuse_crasher
 from emo_edge.spec import ModelSpec
 
 # Runtimes and CPUs differ by some steps of 1/256 in an int8 net (up to 21 seen on single values,
@@ -47,7 +48,10 @@ class Classifier:
         self.path = Path(path)
         model = read_model(self.path)
         scaling = _input_range(model, self.path, labels, input_range)
-        self.interpreter = Interpreter(model.flatbuffer, find_backend(backend), threads, scaling)
+        runtime = find_backend(backend)
+        if model.spec is None:
+            refuse_crasher(self.path, runtime)
+        self.interpreter = Interpreter(model.flatbuffer, runtime, threads, scaling)
         self.spec = model.spec or _plain_spec(self.interpreter, self.path, labels, scaling)
         _refuse_contradiction(self.interpreter, self.spec, self.path)
         if model.golden is not None:

@@ -123,7 +123,7 @@ def _run_loop(
             faces += len(found)
             for sink in sinks:
                 sink(frame, found)
-    say(f"{frames} frames, {faces} readings from {text}")
+    say(f"{text}: {frames} frame(s), {faces} reading(s)")
     if not faces:
         raise NoFaceError(
             f"no face found in {text}: faces must be frontal and larger than 1/16 of the picture; "

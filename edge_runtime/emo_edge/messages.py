@@ -8,6 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO, cast
 
 
 def say(message: str) -> None:
@@ -20,14 +21,21 @@ def warn(message: str) -> None:
     say(f"warning: {message}")
 
 
+def _held_back() -> BinaryIO:
+    """Open a file without a name; in memory on Linux, where a device may have no /tmp."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("held-back"), "w+b")
+    return cast(BinaryIO, tempfile.TemporaryFile())
+
+
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Hold back what native libraries write to stderr (TensorFlow's start-up and converter logs).
+    """Hold back what native libraries write to stderr (the chatter of TensorFlow and its runtimes).
 
     If the body fails, everything held back is printed: it may be the only explanation.
     """
     sys.stderr.flush()
-    with tempfile.TemporaryFile() as held, warnings.catch_warnings():
+    with _held_back() as held, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         stderr = os.dup(2)
         os.dup2(held.fileno(), 2)

@@ -51,10 +51,10 @@ def readings(
     Pictures have nothing to do with each other: each is read with a tracker of its own.
     """
     smoothing = STILL if source.kind == "stills" else smoothing or Smoothing()
-    tracker = Tracker(smoothing)
+    tracker = Tracker(smoothing, spec.threshold)
     for frame in source.frames:
         if source.kind == "stills":
-            tracker = Tracker(smoothing)
+            tracker = Tracker(smoothing, spec.threshold)
         tracks = analyse(frame, detector, classify, tracker)
         ready_at = frame.captured_at + (time.monotonic() - frame.grabbed_at)
         yield frame, [_reading(track, spec, frame.captured_at, ready_at) for track in tracks]
@@ -67,12 +67,11 @@ def analyse(frame: Frame, detector: Detector, classify: Classify, tracker: Track
 
 
 def _reading(track: Track, spec: ModelSpec, captured_at: float, ready_at: float) -> Reading:
-    confidence = float(track.probabilities[track.label])
     return Reading(
         track=track.number,
         box=track.box,
-        label=spec.labels[track.label] if confidence >= spec.threshold else UNCERTAIN,
-        confidence=confidence,
+        label=spec.labels[track.label] if track.certain else UNCERTAIN,
+        confidence=float(track.probabilities[track.label]),
         probabilities=dict(zip(spec.labels, map(float, track.probabilities), strict=True)),
         captured_at=captured_at,
         ready_at=ready_at,

@@ -19,7 +19,8 @@ class Smoothing:
 
     Attributes:
         seconds: Time constant of the exponential smoothing; 0 switches it off.
-        hysteresis: How much more probable another label must be to replace the present one.
+        hysteresis: How much more probable another label must be to replace the present one, and
+            how far below the threshold a confidence must fall to become uncertain.
         forget_seconds: A face not seen for so long is a new face when it comes back.
         overlap: Least intersection over union of a face's boxes in consecutive frames.
         confirmations: Detections before a face is reported: a detector's false alarms seldom
@@ -39,21 +40,31 @@ STILL = Smoothing(seconds=0.0, confirmations=1)
 
 @dataclass
 class Track:
-    """One face over time; `probabilities` float32[n] are smoothed, `label` indexes them."""
+    """One face over time; `probabilities` float32[n] are smoothed, `label` indexes them.
+
+    `certain` says whether the label's probability is above the threshold, with hysteresis.
+    """
 
     number: int
     box: Box
     probabilities: Probabilities
     label: int
     seen_at: float
+    certain: bool
     detections: int = 1
 
 
 class Tracker:
-    """Assigns boxes to tracks by overlap and smooths each track's probabilities over time."""
+    """Assigns boxes to tracks by overlap and smooths each track's probabilities over time.
 
-    def __init__(self, smoothing: Smoothing) -> None:
-        self.smoothing = smoothing
+    Args:
+        smoothing: How steady readings are.
+        threshold: Confidence below which a reading is uncertain.
+
+    """
+
+    def __init__(self, smoothing: Smoothing, threshold: float = 0.0) -> None:
+        self.smoothing, self.threshold = smoothing, threshold
         self._tracks: list[Track] = []
         self._next_number = 1
 
@@ -79,18 +90,25 @@ class Tracker:
                 track = tracks[matches[number]]
                 self._follow(track, box, current, at)
             else:
-                track = Track(self._next_number, box, current, int(current.argmax()), at)
-                self._next_number += 1
+                track = self._begin(box, current, at)
                 tracks.append(track)
             seen.append(track)
         self._tracks = tracks
         needed = self.smoothing.confirmations
         return sorted((t for t in seen if t.detections >= needed), key=lambda t: t.number)
 
+    def _begin(self, box: Box, current: Probabilities, at: float) -> Track:
+        label = int(current.argmax())
+        certain = bool(current[label] >= self.threshold)
+        self._next_number += 1
+        return Track(self._next_number - 1, box, current, label, at, certain)
+
     def _follow(self, track: Track, box: Box, current: Probabilities, at: float) -> None:
         weight = smoothing_weight(at - track.seen_at, self.smoothing.seconds)
         smoothed = track.probabilities + np.float32(weight) * (current - track.probabilities)
         track.label = next_label(track.label, smoothed, self.smoothing.hysteresis)
+        needed = self.threshold - (self.smoothing.hysteresis if track.certain else 0.0)
+        track.certain = bool(smoothed[track.label] >= needed)
         track.box, track.probabilities, track.seen_at = box, smoothed, at
         track.detections += 1
 
