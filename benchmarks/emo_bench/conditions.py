@@ -39,7 +39,6 @@ def warnings(state: dict[str, Any], spread: float) -> list[str]:
     Args:
         state: From `conditions`.
         spread: p90 / median of the measured latencies.
-
     """
     found = []
     if state["load_per_cpu"] > BUSY_LOAD_PER_CPU:

@@ -22,7 +22,6 @@ def timeline(path: Path, records: Sequence[dict[str, Any]], truth: Truth) -> Non
         path: PNG to write.
         records: Lines of `emo-edge --jsonl`.
         truth: (start s, end s, label) in order.
-
     """
     labels = list(records[0]["probabilities"])
     colours = {label: f"C{number}" for number, label in enumerate(labels)}

@@ -61,7 +61,6 @@ def export(model: keras.Model, spec: ModelSpec, quantization: str, calibration: 
 
     Raises:
         ModelError: the converter refuses the model, or leaves an int8 model with float pixels.
-
     """
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
         _save(model, spec, folder)

@@ -20,7 +20,6 @@ class Gate:
         max_drop: Points of top-1 accuracy (percent); a drop beyond it fails.
         min_agreement: Least share of faces with the same top-1 as the Keras model. Small int8 nets
             reach 0.98; below 0.95 something else than rounding is at work.
-
     """
 
     max_drop: float = 1.0
@@ -41,7 +40,6 @@ class Parity:
             not a number.
         runtime: The device runtime that answered.
         failures: What the gate objects to; empty if it passes.
-
     """
 
     images: int

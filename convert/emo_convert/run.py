@@ -30,7 +30,6 @@ class Run:
         evaluation: uint8[N,H,W,C] faces of the split that scores.
         truth: int64[N] class indices of `evaluation`.
         split: Name of the split that scores.
-
     """
 
     spec: ModelSpec

@@ -79,7 +79,6 @@ class Interpreter:
         backend: From `find_backend`.
         threads: Threads of the runtime; more than one rarely pays on nets this small.
         input_range: Values that the pixels 0 and 255 are mapped to.
-
     """
 
     def __init__(
@@ -95,10 +94,10 @@ class Interpreter:
                 engine = importlib.import_module(backend.module).Interpreter
                 self._engine = engine(model_content=flatbuffer, num_threads=threads)
                 self._engine.allocate_tensors()
+            inputs, outputs = self._engine.get_input_details(), self._engine.get_output_details()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{backend.version} refuses the model: {reason}") from error
-        inputs, outputs = self._engine.get_input_details(), self._engine.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(
                 f"a classifier has one input and one output, this model {len(inputs)} and "
@@ -113,11 +112,17 @@ class Interpreter:
         self._dequantise = _dequantiser(self._output)
 
     def run(self, pixels: Image) -> NDArray[np.float32]:
-        """Return the outputs float32[n] for `pixels` uint8[1,height,width,channels]."""
+        """Return the outputs float32[n] for `pixels` uint8[1,height,width,channels].
+
+        Raises `ModelError` if the runtime gives up (a damaged model that loads all the same).
+        """
         # mode="clip" is what lets numpy write into the buffer without a copy
         np.take(self._table, pixels, out=self._buffer, mode="clip")
         self._engine.set_tensor(self._input["index"], self._buffer)
-        self._engine.invoke()
+        try:
+            self._engine.invoke()
+        except RuntimeError as error:
+            raise ModelError(f"{self.backend.version} cannot run the model: {error}") from error
         return self._dequantise(self._engine.get_tensor(self._output["index"])[0])
 
 

@@ -33,7 +33,6 @@ class Classifier:
         ModelError: no model, a damaged one, one that contradicts its metadata, or one that
             answers its golden vectors wrongly on this runtime.
         UsageError: the backend is not installed, or labels are missing or superfluous.
-
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class Classifier:
 
         Returns:
             float32[n] in the order of `spec.labels`, summing to 1.
-
         """
         return self.classify(prepare(image, self.spec, box))
 

@@ -62,7 +62,6 @@ def crop_face(image: Image, box: Box, margin: float) -> Image:
 
     Returns:
         uint8[S,S,3] or uint8[S,S], a view into `image` where possible.
-
     """
     height, width = image.shape[:2]
     side = max(1, round(max(box.w, box.h) * (1.0 + 2.0 * margin)))
@@ -85,7 +84,6 @@ def prepare(image: Image, spec: ModelSpec, box: Box | None = None) -> Image:
 
     Returns:
         uint8[1,height,width,channels], raw pixels 0-255, channels grey or R, G, B.
-
     """
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[:, :, 0]
@@ -121,7 +119,6 @@ def probabilities(output: NDArray[np.float32], spec: ModelSpec) -> Probabilities
     Returns:
         float32[..., n]: softmax(logits / temperature). A softmax inside the graph is undone by a
         logarithm first, floored at the 1/512 that an int8 output cannot tell from 0.
-
     """
     logits = output
     if spec.output == "probabilities":

@@ -84,18 +84,19 @@ def read_model(path: Path) -> ModelFile:
         raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
     if content[4:8] != b"TFL3":
         raise ModelError(f"{path} is not a .tflite model")
-    if not zipfile.is_zipfile(io.BytesIO(content)):
+    # Looked for in the bytes, so that a damaged directory does not hide an entry.
+    if SPEC.encode() not in content:
         return ModelFile(content, None, None)
     try:
         return _take_apart(content)
-    except (ModelError, ValueError, KeyError, OSError, zipfile.BadZipFile, EOFError) as error:
+    except Exception as error:  # zipfile raises whatever comes to hand for damaged bytes
         raise ModelError(f"{path} is damaged ({error}): copy or convert it again") from error
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read a labels file, one label a line, for a model that carries none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read labels {path}: {error}") from error
     return tuple(line.strip() for line in text.splitlines() if line.strip())
@@ -103,16 +104,13 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 def _take_apart(content: bytes) -> ModelFile:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        names = set(archive.namelist())
-        if SPEC not in names:
-            return ModelFile(content, None, None)
         flatbuffer = content[: min(info.header_offset for info in archive.infolist())]
         if _entry(archive, DIGEST).decode() != sha256(flatbuffer):
             raise ModelError("its checksum does not match")
         spec = ModelSpec.from_json(_entry(archive, SPEC))
         if _entry(archive, LABELS).decode().splitlines() != list(spec.labels):
             raise ModelError("labels.txt contradicts its spec")
-        golden = _read_golden(archive, spec) if GOLDEN_PIXELS in names else None
+        golden = _read_golden(archive, spec) if GOLDEN_PIXELS.encode() in content else None
     return ModelFile(flatbuffer, spec, golden)
 
 
@@ -128,7 +126,7 @@ def _read_golden(archive: zipfile.ZipFile, spec: ModelSpec) -> Golden:
         return np.asarray(loaded)
 
     pixels, outputs = array(GOLDEN_PIXELS), array(GOLDEN_PROBABILITIES)
-    if pixels.dtype != np.uint8 or pixels.shape != (len(pixels), *spec.input_shape[1:]):
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:] or not pixels.size:
         raise ModelError("its golden inputs contradict its spec")
     if outputs.dtype != np.float32 or outputs.shape != (len(pixels), len(spec.labels)):
         raise ModelError("its golden outputs contradict its spec")

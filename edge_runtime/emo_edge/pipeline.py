@@ -27,7 +27,6 @@ class Reading:
         probabilities: Smoothed probability of each label; they sum to 1.
         captured_at: Seconds on the source's clock (see `Frame`).
         ready_at: Seconds on the same clock; ready_at - captured_at is the age of the reading.
-
     """
 
     track: int

@@ -13,10 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
+from zipfile import BadZipFile
 
 import numpy as np
 import typer
 
+from emo_edge.artifacts import atomic_path
 from emo_edge.commands import guarded, new_app
 from emo_edge.contract import Image, Probabilities
 from emo_edge.errors import DataError, ModelError
@@ -38,12 +40,14 @@ def score(
     classifier = Classifier(model, backend=backend)
     try:
         pixels = np.load(faces)["pixels"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
         raise DataError(f"cannot read faces from {faces}: {error}") from error
     shape = classifier.spec.input_shape
     if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:]:
         raise DataError(f"{faces} holds {pixels.dtype}{pixels.shape}, the model takes uint8{shape}")
-    np.save(answers, np.stack([classifier.classify(face[None]) for face in pixels]))
+    scored = np.stack([classifier.classify(face[None]) for face in pixels])
+    with atomic_path(answers) as temporary, temporary.open("wb") as file:
+        np.save(file, scored)
 
 
 def score_in_own_process(model: Path, pixels: Image, backend: str = "auto") -> Probabilities:
@@ -55,7 +59,6 @@ def score_in_own_process(model: Path, pixels: Image, backend: str = "auto") -> P
         backend: Runtime to use.
 
     Raises `ModelError` with the child's own words if it fails, crashes included.
-
     """
     with tempfile.TemporaryDirectory(prefix="emo-score-") as folder:
         faces, answers = Path(folder, "faces.npz"), Path(folder, "answers.npy")

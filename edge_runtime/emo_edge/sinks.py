@@ -144,11 +144,13 @@ class Recording:
         self._writer.write(picture)
 
     def _begin(self, size: tuple[int, int]) -> cv2.VideoWriter:
-        temporary = self._file.enter_context(atomic_path(self._target))
         codec = cv2.VideoWriter.fourcc(*"mp4v")
-        writer = cv2.VideoWriter(str(temporary), codec, self._fps, size)
-        if not writer.isOpened():
-            raise OutputError(f"cannot record to {self._target}: OpenCV refused mp4v")
+        with ExitStack() as opening:
+            temporary = opening.enter_context(atomic_path(self._target))
+            writer = cv2.VideoWriter(str(temporary), codec, self._fps, size)
+            if not writer.isOpened():
+                raise OutputError(f"cannot record to {self._target}: OpenCV refused mp4v")
+            self._file = opening.pop_all()
         return writer
 
     def close(self) -> None:
@@ -162,6 +164,8 @@ class Snapshot:
     """The newest annotated picture that has a face, as a file that is whole at every moment."""
 
     def __init__(self, target: Path) -> None:
+        if not cv2.haveImageWriter(target.name):
+            raise UsageError(f"--snapshot writes pictures such as .jpg or .png, not {target.name}")
         self._target = target
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
@@ -170,7 +174,7 @@ class Snapshot:
             return
         with atomic_path(self._target) as temporary:
             if not cv2.imwrite(str(temporary), annotate(frame.image, readings)):
-                raise OutputError(f"cannot write {self._target}: use .jpg or .png")
+                raise OutputError(f"cannot write {self._target}")
 
     def close(self) -> None:
         """Nothing is open."""

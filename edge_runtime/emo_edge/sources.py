@@ -36,7 +36,6 @@ class Frame:
             in the recording for a video, the index for pictures.
         grabbed_at: `time.monotonic` seconds at which this process got the frame.
         name: File name of a picture, else the name of the source.
-
     """
 
     image: Image
@@ -56,7 +55,6 @@ class Source:
             "stills" (pictures that have nothing to do with each other).
         fps: Nominal frames per second (1 for pictures).
         frames: The frames; raises `SourceError` if a live source stops delivering.
-
     """
 
     name: str
@@ -177,7 +175,7 @@ class _NewestFrame:
         self._newest: tuple[int, Image, float] | None = None
         self._failure = ""
         self._stopping = False
-        self._thread = threading.Thread(target=self._fill, name="capture", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
 
     def take(self, timeout: float) -> tuple[int, Image, float]:
@@ -190,10 +188,15 @@ class _NewestFrame:
             return taken
 
     def stop(self) -> None:
-        """End the thread and release the camera."""
+        """End the thread, which releases the camera: releasing it during a read would crash."""
         self._stopping = True
         self._thread.join(timeout=STALL_SECONDS)
-        self._capture.release()
+
+    def _run(self) -> None:
+        try:
+            self._fill()
+        finally:
+            self._capture.release()
 
     def _fill(self) -> None:
         index = 0

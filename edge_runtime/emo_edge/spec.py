@@ -36,7 +36,6 @@ class ModelSpec:
         minimum_runtime: Oldest runtime that was seen to run the model, e.g. "tflite_runtime 2.14".
         training: Where the model comes from: data and its hash, protocol, metrics, versions.
         conversion: Quantization, calibration set, parity results, versions.
-
     """
 
     labels: tuple[str, ...]
@@ -58,7 +57,7 @@ class ModelSpec:
             (len(self.labels) < 2, "needs at least two labels"),
             (len(set(self.labels)) != len(self.labels), "names a label twice"),
             (not all(label.strip() == label != "" for label in self.labels), "has a blank label"),
-            (any("\n" in label for label in self.labels), "has a line break in a label"),
+            (any(len(t.splitlines()) > 1 for t in self.labels), "has a line break in a label"),
             (not (8 <= self.height <= 1024 and 8 <= self.width <= 1024), "input size not 8-1024"),
             (self.colour not in get_args(Colour), f"unknown colour {self.colour!r}"),
             (self.output not in get_args(Output), f"unknown output {self.output!r}"),
@@ -89,7 +88,7 @@ class ModelSpec:
         """Read what `to_json` gave; raises `ModelError` on anything else."""
         try:
             data = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ModelError(f"model metadata is not JSON: {error}") from error
         if not isinstance(data, dict) or not isinstance(data.get("format"), int):
             raise ModelError("model metadata is not an emo-toolkit spec")
@@ -97,7 +96,7 @@ class ModelSpec:
             raise ModelError("the model was written by a newer emo-toolkit: upgrade this one")
         try:
             return cls(**{name: _checked(name, value) for name, value in data.items()})
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"model metadata: {error}") from error
 
 

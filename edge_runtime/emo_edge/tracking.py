@@ -25,7 +25,6 @@ class Smoothing:
         overlap: Least intersection over union of a face's boxes in consecutive frames.
         confirmations: Detections before a face is reported: a detector's false alarms seldom
             repeat at the same place.
-
     """
 
     seconds: float = 0.4
@@ -60,7 +59,6 @@ class Tracker:
     Args:
         smoothing: How steady readings are.
         threshold: Confidence below which a reading is uncertain.
-
     """
 
     def __init__(self, smoothing: Smoothing, threshold: float = 0.0) -> None:
@@ -80,7 +78,6 @@ class Tracker:
 
         Returns:
             The confirmed tracks seen in this frame, oldest first.
-
         """
         tracks = [t for t in self._tracks if at - t.seen_at <= self.smoothing.forget_seconds]
         matches = match_boxes([t.box for t in tracks], boxes, self.smoothing.overlap)

@@ -22,7 +22,6 @@ class Augmentation:
         contrast: Fraction of the contrast.
         noise: Largest standard deviation of Gaussian pixel noise, as a fraction of the range.
         erasing: Probability that a random rectangle is painted over (Zhong et al. 2017).
-
     """
 
     flip: bool = True

@@ -38,7 +38,6 @@ class Faces:
         pixels: uint8[N,height,width,channels], as `prepare` makes them.
         targets: float32[N,n], one-hot or soft, rows sum to 1.
         names: N names for people: a path below the data folder, or a CSV row.
-
     """
 
     pixels: Image
@@ -67,7 +66,6 @@ class Dataset:
         labels: Class names in the order of the targets.
         splits: "train", "validation" and, if there is one, "test".
         notes: What was found and done, for the run's records.
-
     """
 
     labels: tuple[str, ...]
@@ -116,7 +114,15 @@ def load_folders(root: Path, spec: ModelSpec, seed: int) -> Dataset:
             splits[name] = _load_tree(folder, root, spec)
     if not splits:
         splits["train"] = _load_tree(root, root, spec)
-    return finish(Dataset(spec.labels, splits), seed)
+    if "train" not in splits:
+        raise DataError(
+            f"{root} has a {' and a '.join(splits)} split but no train/<class>/ folders"
+        )
+    dataset = finish(Dataset(spec.labels, splits), seed)
+    counts = np.bincount(dataset.splits["train"].truth, minlength=len(spec.labels))
+    if not counts.min():
+        raise DataError(f"class {spec.labels[int(counts.argmin())]} has no usable training picture")
+    return dataset
 
 
 def load_evaluation(root: Path, spec: ModelSpec) -> tuple[Faces, str]:

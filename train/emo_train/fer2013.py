@@ -142,14 +142,16 @@ def _read_pixels(
     usages, faces, emotions = [], [], []
     for number, row in _rows(path, {"emotion", "pixels", "Usage"}):
         try:
-            face = np.array(row["pixels"].split(), np.uint8).reshape(SIDE, SIDE)
+            face = np.array(row["pixels"].split(), np.int64).reshape(SIDE, SIDE)
+            if face.min() < 0 or face.max() > 255:
+                raise ValueError("a pixel is not within 0 to 255")
             emotion = int(row["emotion"])
             if not 0 <= emotion < len(FER_LABELS):
                 raise ValueError(f"emotion {emotion}")
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path} line {number} is not a FER2013 row: {error}") from error
         usages.append(row["Usage"])
-        faces.append(face)
+        faces.append(face.astype(np.uint8))
         emotions.append(emotion)
     if not faces:
         raise DataError(f"{path} holds no rows")
@@ -171,10 +173,10 @@ def _read_votes(path: Path, rows: int) -> NDArray[np.int64]:
 def _rows(path: Path, columns: set[str]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
+            reader = csv.DictReader(file, restval="")
             missing = columns - set(reader.fieldnames or ())
             if missing:
                 raise DataError(f"{path} lacks the columns {', '.join(sorted(missing))}")
             yield from enumerate(reader, start=2)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {path}: {error}") from error

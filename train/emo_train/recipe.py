@@ -24,7 +24,6 @@ class Recipe:
         dropout: Before the last layer.
         seed: Of weights, shuffling, augmentation and splits.
         augmentation: See `Augmentation`.
-
     """
 
     architecture: str = "small"

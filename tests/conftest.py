@@ -1,0 +1,80 @@
+"""Artifacts that several tests read: made once through the real commands, then left as they are."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Return `once(name, make)`: the first worker makes a folder, the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen-") else base
+
+    def make_once(name: str, make: Callable[[Path], None]) -> Path:
+        folder, done = shared / "once" / name, shared / "once" / f"{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with folder.with_name(f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                make(folder)
+                done.touch()
+        return folder
+
+    return make_once
+
+
+@pytest.fixture(scope="session")
+def drawn(once: Once) -> Path:
+    """Return train/ and test/ folders of two classes that a few epochs can tell apart.
+
+    60 and 14 drawn faces; those of the second class are photographic negatives.
+    """
+
+    def draw(folder: Path) -> None:
+        import cv2
+        import numpy as np
+
+        from emo_train.synthetic import write_dataset
+
+        write_dataset(folder, per_class=30, identities=6, expressions=("happy", "sad"))
+        for path in folder.rglob("sad/*.png"):
+            cv2.imwrite(str(path), 255 - np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))
+
+    return once("drawn", draw)
+
+
+@pytest.fixture(scope="session")
+def run_folder(once: Once, drawn: Path) -> Path:
+    """Return a finished run of `drawn`; copy it before changing it."""
+
+    def train(folder: Path) -> None:
+        from running import assert_done, run
+
+        options = ("--architecture", "micro", "--epochs", "6", "--batch-size", "8")
+        assert_done(run("emo-train", "--data", drawn, "--out", folder, *options))
+
+    return once("run", train)
+
+
+@pytest.fixture(scope="session")
+def models(once: Once, run_folder: Path) -> dict[str, Path]:
+    """Return `run_folder` converted: quantization -> model file, each with its report beside it."""
+
+    def convert(folder: Path) -> None:
+        from running import assert_done, run
+
+        shutil.copytree(run_folder, folder)
+        assert_done(run("emo-convert", folder, "--quantize", "all"))
+
+    names = {"none": "float32", "fp16": "fp16", "dynamic": "dynamic", "int8": "int8"}
+    folder = once("models", convert)
+    return {name: folder / f"models-{suffix}.tflite" for name, suffix in names.items()}
