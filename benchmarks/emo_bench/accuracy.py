@@ -8,11 +8,12 @@ from typing import Any
 from emo_edge.artifacts import sha256
 from emo_edge.backends import find_backend
 from emo_edge.errors import UsageError
+from emo_edge.faces import Faces
 from emo_edge.metrics import summary
 from emo_edge.modelfile import read_model
 from emo_edge.score import score_in_own_process
 from emo_edge.spec import ModelSpec
-from emo_train.data import Faces, load_evaluation
+from emo_train.data import load_evaluation
 from emo_train.fer2013 import LabelKind, fer_labels, is_fer2013, load_fer2013_evaluation
 
 
@@ -21,16 +22,15 @@ def measure(model: Path, data: Path, backend: str) -> dict[str, Any]:
     spec = read_model(model).spec
     if spec is None:
         raise UsageError(f"{model} carries no emo-toolkit metadata: convert it with emo-convert")
-    runtime = find_backend(backend)
     faces, protocol = _faces(data, spec)
-    answers = score_in_own_process(model, faces.pixels, runtime.name)
+    scored = score_in_own_process(model, faces.pixels, find_backend(backend).name)
     return {
         "model": model.name,
         "sha256": sha256(model.read_bytes()),
-        "runtime": runtime.version,
+        "runtime": scored.runtime,
         "data": str(data),
         "protocol": {"scored_on": protocol, "crops": "single"},
-        **summary(answers, faces.truth, spec.labels),
+        **summary(scored.probabilities, faces.truth, spec.labels),
     }
 
 

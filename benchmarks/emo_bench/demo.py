@@ -31,8 +31,8 @@ trained for {epochs} epochs. **The faces are drawings: these numbers say nothing
 
 | | |
 |---|---|
-| Keras top-1, people not trained on | {keras_top1:.1%} of {images} |
-| int8 top-1 on {runtime} | {export_top1:.1%}, same answer as Keras {agreement:.1%} |
+| Keras top-1, people not trained on | {keras:.1%} of {images} |
+{exports}
 | model file | {kilobytes:.0f} kB |
 | video time with the right label | {right:.0%} |
 
@@ -83,12 +83,19 @@ def _report(out: Path, run_folder: Path, model: Path, readings: Path, recording:
     lines = readings.read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     parity = json.loads(model.with_suffix(".report.json").read_text(encoding="utf-8"))["parity"]
+    exports = [
+        f"| int8 top-1 on {p['runtime']} | {p['accuracy']['export_top1']:.1%}, "
+        f"same answer as Keras {p['agreement']:.1%} |"
+        for p in parity
+    ]
     pictures.timeline(report / "timeline.png", records, truth)
     pictures.film_strip(report / "frames.png", recording, truth)
     for plot in (CONFUSION_PLOT, CURVES_PLOT, SAMPLES_PLOT):
         write_bytes(report / plot, (run_folder / plot).read_bytes())
     text = REPORT.format(
-        **parity,
+        keras=parity[0]["accuracy"]["keras_top1"],
+        images=parity[0]["images"],
+        exports="\n".join(exports),
         seconds=truth[-1][1],
         architecture="micro",
         epochs=EPOCHS,

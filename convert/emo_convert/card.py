@@ -118,22 +118,27 @@ def _evaluation(training: Mapping[str, Any]) -> str:
 
 def _parity(conversion: Mapping[str, Any]) -> str:
     lines = [
-        "| runtime | faces | Keras top-1 | this file | drop, points | same top-1 | mean abs. dp |",
+        "| runtime | faces | Keras top-1 | this file | drop, points (95 %) | same top-1 | ECE |",
         "|---|---|---|---|---|---|---|",
     ]
     for parity in conversion["parity"]:
+        accuracy = parity["accuracy"]
+        scores = ["not labelled", "not labelled", "-", "-"]
+        if accuracy is not None:
+            low, high = accuracy["drop_interval"]
+            scores = [
+                f"{accuracy['keras_top1']:.1%}",
+                f"{accuracy['export_top1']:.1%}",
+                f"{accuracy['drop']:.2f} ({low:.2f} to {high:.2f})",
+                f"{accuracy['export_ece']:.3f}",
+            ]
+        before, after, drop, ece = scores
         lines.append(
-            f"| {parity['runtime']} | {parity['images']} {parity['split']} | "
-            f"{_percent(parity['keras_top1'])} | {_percent(parity['export_top1'])} | "
-            f"{_points(parity['drop'])} | {_percent(parity['agreement'])} | "
-            f"{parity['mean_difference']:.4f} |"
+            f"| {parity['runtime']} | {parity['images']}, {parity['origin']} | {before} | "
+            f"{after} | {drop} | {parity['agreement']:.1%} | {ece} |"
         )
     return "\n".join(lines)
 
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"

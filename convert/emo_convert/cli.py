@@ -1,9 +1,10 @@
-"""`emo-convert`: a run folder becomes one TFLite file that passed the parity gate."""
+"""`emo-convert`: a trained model becomes one TFLite file that passed the parity gate."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +12,13 @@ from emo_edge.commands import guarded, new_app, require_extra, show_version
 from emo_edge.errors import EmoError, UsageError
 from emo_edge.messages import hushed, say
 
+if TYPE_CHECKING:
+    from emo_convert.convert import Converted, Plan
+    from emo_convert.export import PixelType
+    from emo_convert.subject import Subject
+
 app = new_app(
-    """Convert a training run to TFLite.
+    """Convert a training run, or a Keras model, to TFLite.
 
     The exported model is scored by the device's own interpreter, in a process of its own, on the
     faces that scored the Keras model. If it loses too much, no model is written.
@@ -21,73 +27,164 @@ app = new_app(
     Examples:
       emo-convert runs/a --quantize int8
       emo-convert runs/a --quantize all
-      emo-convert runs/a --quantize fp16 -o face.tflite --max-drop 0.5"""
+      emo-convert runs/a --quantize fp16 -o face.tflite --max-drop 0.5
+      emo-convert model.h5 --labels labels.txt --input-range -1 1 --calibration train/
+      emo-convert inspect face.tflite"""
 )
+inspect_app = new_app("Show what a .tflite is made of, where it comes from and who can run it.")
 
 
 @app.command()
 @guarded
 def run(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder made by emo-train.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|MODEL", help="Run folder, .keras, .h5 or SavedModel.")
+    ],
     quantize: Annotated[
-        str, typer.Option(help="none (float32), fp16, dynamic, int8, or all of them.")
+        str, typer.Option(help="none (float32), fp16, dynamic, int8, int16x8, or all of them.")
     ] = "int8",
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Model file; default RUN/<name>-<quantize>.tflite."),
     ] = None,
+    pixels: Annotated[
+        str, typer.Option(help="Input of an int8 model: uint8 (raw pixels), int8 or float32.")
+    ] = "uint8",
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="Oldest runtime that must run it, e.g. litert-1.2.  [default: oldest]"),
+    ] = None,
+    calibration: Annotated[
+        str, typer.Option(help="Training faces: folder, .npz, or auto (the run's own).")
+    ] = "auto",
+    calibration_size: Annotated[
+        int, typer.Option(min=1, help="Faces to calibrate on, stratified, seeded.")
+    ] = 512,
+    evaluation: Annotated[
+        Path | None, typer.Option(help="Faces to score: class folders or .npz; default the run's.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels, one a line, for a model without a run.")
+    ] = None,
+    input_range: Annotated[
+        tuple[float, float],
+        typer.Option(help="What pixels 0 and 255 become for a model without a run."),
+    ] = (0.0, 255.0),
     max_drop: Annotated[
         float, typer.Option(min=0.0, max=100.0, help="Points of top-1 an export may lose.")
     ] = 1.0,
+    max_class_drop: Annotated[
+        float, typer.Option(min=0.0, max=100.0, help="Points of recall any class may lose.")
+    ] = 5.0,
     min_agreement: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Least share of equal top-1 answers.")
     ] = 0.95,
     backend: Annotated[
-        str, typer.Option(help="Runtime of the gate: auto, tflite_runtime, ai_edge_litert.")
+        str, typer.Option(help="Runtime of the gate; auto asks every device runtime installed.")
     ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, help="Of the calibration set.")] = 0,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
     ] = False,
 ) -> None:
     """Export, compare with the Keras model, and write the file that travels to the device."""
-    require_extra("workstation", "tensorflow", "keras")
-    with hushed():
-        import tensorflow as tf
-
-        tf.constant(0)  # looks for GPUs, which is as talkative as the import
-        from emo_convert.convert import convert, default_target
-        from emo_convert.export import QUANTIZATIONS
+    _start_tensorflow()
+    from emo_convert import report
+    from emo_convert.convert import Plan, default_target, gate_backends
+    from emo_convert.export import QUANTIZATIONS
     from emo_convert.parity import Gate
-    from emo_convert.run import read_run
+    from emo_convert.runtimes import OLDEST, accepted
+    from emo_convert.subject import Options, load_subject
 
     if quantize not in (*QUANTIZATIONS, "all"):
         raise UsageError(f"unknown --quantize {quantize!r}; choose {', '.join(QUANTIZATIONS)}, all")
     if quantize == "all" and output is not None:
         raise UsageError("--quantize all writes several files into the run: leave --output away")
-    gate = Gate(max_drop, min_agreement)
-    source = read_run(folder)
-    failure: EmoError | None = None
-    for name in QUANTIZATIONS if quantize == "all" else (quantize,):
-        target = output or default_target(folder, name)
-        try:
-            done = convert(source, name, target, gate, backend)
-        except EmoError as error:
-            if quantize != "all":
-                raise
-            say(f"error: {error}")
-            failure = error
-            continue
-        parity = done.parity
-        print(
-            f"{done.path}  {done.size / 1000:.0f} kB  top-1 {parity.export_top1:.1%} "
-            f"(Keras {parity.keras_top1:.1%}, {parity.images} {parity.split} faces)  "
-            f"same top-1 {parity.agreement:.1%}  mean |dp| {parity.mean_difference:.4f}"
+    runtime = runtime or OLDEST
+    accepted(runtime)  # refuses an unknown name before anything is computed
+    subject = load_subject(
+        source, Options(labels, input_range, calibration, calibration_size, evaluation, seed)
+    )
+    plans = {
+        output or default_target(source, subject.name, name): Plan(
+            quantization=name,
+            pixels=_pixel_type(pixels),
+            runtime=runtime,
+            backends=gate_backends(backend),
+            gate=Gate(max_drop, max_class_drop, min_agreement),
+            command=f"emo-convert {subject.name} --quantize {name} --pixels {pixels} --runtime "
+            f"{runtime} --max-drop {max_drop:g} --max-class-drop {max_class_drop:g} "
+            f"--min-agreement {min_agreement:g} --seed {seed}",
         )
-    if failure is not None:
-        raise typer.Exit(failure.exit_code)
+        for name in (QUANTIZATIONS if quantize == "all" else [quantize])
+    }
+    converted, failures = _convert_each(subject, plans)
+    if converted:
+        report.show(converted)
+        base = output.with_suffix(".report") if output else default_report(source)
+        report.write(base, converted)
+    if failures:
+        raise failures[0]
     say("next: copy one file to the device, then: emo-edge --model FILE --camera 0")
+
+
+def _convert_each(
+    subject: Subject, plans: dict[Path, Plan]
+) -> tuple[list[Converted], list[EmoError]]:
+    """Convert by every plan; one that fails is named and does not stop the others."""
+    from emo_convert.convert import convert
+
+    converted, failures = [], []
+    for target, plan in plans.items():
+        say(f"{plan.quantization}: converting and scoring ...")
+        try:
+            converted.append(convert(subject, plan, target))
+        except EmoError as error:
+            if len(plans) > 1:
+                say(f"{plan.quantization}: {error}")
+            failures.append(error)
+    return converted, failures
+
+
+def default_report(source: Path) -> Path:
+    """Return where the report of all conversions goes: RUN/conversion, or beside the model."""
+    return source / "conversion" if source.is_dir() else source.with_name("conversion")
+
+
+def _pixel_type(name: str) -> PixelType:
+    from emo_convert.export import PIXEL_TYPES
+
+    for known in PIXEL_TYPES:
+        if name == known:
+            return known
+    raise UsageError(f"unknown --pixels {name!r}; choose from {', '.join(PIXEL_TYPES)}")
+
+
+@inspect_app.command()
+@guarded
+def inspect(
+    model: Annotated[Path, typer.Argument(metavar="FILE", help="Any .tflite.")],
+) -> None:
+    """Print what is inside, one fact a line."""
+    _start_tensorflow()
+    from emo_convert.inspection import describe
+
+    for subject, text in describe(model):
+        print(f"{subject:<12} {text}")
+
+
+def _start_tensorflow() -> None:
+    require_extra("workstation", "tensorflow", "keras", "matplotlib", "rich")
+    with hushed():
+        import tensorflow as tf
+
+        tf.constant(0)  # looks for GPUs, which is as talkative as the import
 
 
 def main() -> None:
     """Entry point of `emo-convert`."""
-    app()
+    # A run folder called "inspect" is still reached as ./inspect.
+    if sys.argv[1:2] == ["inspect"]:
+        inspect_app(args=sys.argv[2:], prog_name="emo-convert inspect")
+    else:
+        app()

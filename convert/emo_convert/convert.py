@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,58 +14,170 @@ import numpy as np
 import tensorflow as tf
 
 from emo_convert import golden
-from emo_convert.export import export
+from emo_convert.anatomy import dissect
+from emo_convert.card import model_card
+from emo_convert.export import QUANTIZATIONS, PixelType, export
+from emo_convert.heads import without_softmax
 from emo_convert.parity import Gate, Parity, compare
-from emo_convert.run import Run
-from emo_edge.artifacts import write_bytes, write_json
-from emo_edge.backends import find_backend
+from emo_convert.runtimes import refusals, runs_on
+from emo_convert.subject import Subject
+from emo_edge.artifacts import sha256, write_bytes, write_json
+from emo_edge.backends import BACKENDS, Backend, find_backend
 from emo_edge.contract import Image, Probabilities, probabilities
-from emo_edge.errors import GateError
+from emo_edge.errors import GateError, ModelError
 from emo_edge.messages import hushed
 from emo_edge.modelfile import pack
-from emo_edge.score import score_in_own_process
+from emo_edge.score import Scored, score_in_own_process
+from emo_edge.spec import ModelSpec
 from emo_edge.version import __version__
 
 
 @dataclasses.dataclass(frozen=True)
+class Plan:
+    """What to make of a subject.
+
+    Attributes:
+        quantization: A key of `QUANTIZATIONS`.
+        pixels: Input type of an int8 model.
+        runtime: The oldest runtime that must run the model (see `runtimes`).
+        backends: Installed runtimes that the gate asks; the first gives the golden vectors.
+        gate: What may be lost.
+        command: For the records: the command line without the name of the target.
+    """
+
+    quantization: str
+    pixels: PixelType
+    runtime: str
+    backends: Sequence[Backend]
+    gate: Gate
+    command: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An export with the answers that the device's interpreters gave.
+
+    `scored` and `parity` are in the order of the plan's backends.
+    """
+
+    flatbuffer: bytes
+    spec: ModelSpec
+    scored: tuple[Scored, ...]
+    parity: tuple[Parity, ...]
+
+    @property
+    def failures(self) -> list[str]:
+        """What the gate objects to, over all runtimes."""
+        return [f"{p.runtime}: {failure}" for p in self.parity for failure in p.failures]
+
+
+@dataclasses.dataclass(frozen=True)
 class Converted:
-    """A conversion that passed its gate."""
+    """A model that was written."""
 
     path: Path
     size: int
-    parity: Parity
+    report: dict[str, Any]
 
 
-def convert(run: Run, quantization: str, target: Path, gate: Gate, backend: str) -> Converted:
-    """Export `run`, gate it, and write `target` and its report.
+def gate_backends(name: str) -> list[Backend]:
+    """Return the runtimes that judge: the named one, or every device runtime installed here."""
+    if name != "auto":
+        return [find_backend(name)]
+    device = [b for b in BACKENDS.values() if b.installed and b.name != "tensorflow"]
+    return device or [find_backend()]
+
+
+def convert(subject: Subject, plan: Plan, target: Path) -> Converted:
+    """Export `subject`, gate it, and write `target` with its report and model card.
 
     Raises `GateError` if the gate fails; then the report is written and `target` is left alone.
     """
-    runtime = find_backend(backend)
-    with hushed():
-        flatbuffer = export(run.model, run.spec, quantization, run.calibration)
-    textures = golden.candidates(run.spec)
-    faces = np.concatenate([textures, run.evaluation])
-    answers = _device_answers(pack(flatbuffer, run.spec), faces, runtime.name)
-    parity = compare(
-        keras_answers(run),
-        answers[len(textures) :],
-        run.truth,
-        split=run.split,
-        runtime=runtime.version,
-        gate=gate,
-    )
-    conversion = _record(run, quantization, gate, parity)
-    write_json(report_path(target), conversion)
-    if parity.failures:
-        raise GateError(
-            f"{target.name} was not written: {'; '.join(parity.failures)}; see "
-            f"{report_path(target)}, and try another --quantize or a longer training"
+    candidate, head = _better_head(subject, plan)
+    return publish(subject, plan, target, candidate, {"head": head})
+
+
+def _better_head(subject: Subject, plan: Plan) -> tuple[Candidate, str]:
+    """Export with the softmax and without it, and keep what answers closer to the Keras model.
+
+    A softmax that is part of an integer graph answers in steps of 1/256.
+    """
+    kept = make_candidate(subject, plan)
+    logits = without_softmax(subject.model) if subject.spec.output == "probabilities" else None
+    if logits is None:
+        return kept, f"{subject.spec.output}, as the Keras model"
+    spec = dataclasses.replace(subject.spec, output="logits")
+    dropped = make_candidate(dataclasses.replace(subject, model=logits, spec=spec), plan)
+    with_it, without = (c.parity[0].divergence for c in (kept, dropped))
+    measured = f"KL {without} nats without softmax, {with_it} with it"
+    if without is not None and (with_it is None or without <= with_it):
+        return dropped, f"logits, softmax dropped: {measured}"
+    return kept, f"softmax kept: {measured}"
+
+
+def make_candidate(subject: Subject, plan: Plan, flatbuffer: bytes | None = None) -> Candidate:
+    """Export (unless `flatbuffer` is given) and let every backend of the plan answer."""
+    if flatbuffer is None:
+        with hushed():
+            flatbuffer = export(
+                subject.model,
+                subject.spec,
+                plan.quantization,
+                subject.calibration.pixels,
+                plan.pixels,
+            )
+    problems = refusals(dissect(flatbuffer), plan.runtime)
+    if problems:
+        raise ModelError(f"{plan.runtime} would refuse the model: {'; '.join(problems)}")
+    textures = golden.candidates(subject.spec)
+    faces = np.concatenate([textures, subject.evaluation.pixels])
+    scored = _device_answers(pack(flatbuffer, subject.spec), faces, plan.backends)
+    reference = keras_answers(subject)
+    parity = tuple(
+        compare(
+            reference,
+            dataclasses.replace(answers, probabilities=answers.probabilities[len(textures) :]),
+            subject.evaluation.truth,
+            labels=subject.spec.labels,
+            origin=subject.evaluation.origin,
+            gate=plan.gate,
         )
-    spec = dataclasses.replace(run.spec, minimum_runtime=runtime.version, conversion=conversion)
-    content = pack(flatbuffer, spec, golden.choose(textures, answers[: len(textures)]))
+        for answers in scored
+    )
+    return Candidate(flatbuffer, subject.spec, scored, parity)
+
+
+def publish(
+    subject: Subject, plan: Plan, target: Path, candidate: Candidate, made: dict[str, Any]
+) -> Converted:
+    """Write the model, its report and its card; the report alone, and raise, if the gate fails.
+
+    Args:
+        subject: What was converted.
+        plan: How.
+        target: The model file.
+        candidate: The export to publish.
+        made: How the export was made, for the records.
+    """
+    report = _report(subject, plan, candidate, made)
+    write_json(report_path(target), report)
+    if candidate.failures:
+        raise GateError(
+            f"{target.name} was not written: {'; '.join(candidate.failures)}; see "
+            f"{report_path(target)}; --repair may help, another --quantize, or a longer training"
+        )
+    textures = golden.candidates(subject.spec)
+    answers = candidate.scored[0].probabilities[: len(textures)]
+    # Times differ from run to run: left out of the file, so that the same run gives the same bytes.
+    lasting = {**report, "parity": [_without_times(parity) for parity in report["parity"]]}
+    spec = dataclasses.replace(
+        candidate.spec, minimum_runtime=report["anatomy"]["runs_on"][0], conversion=lasting
+    )
+    content = pack(candidate.flatbuffer, spec, golden.choose(textures, answers))
     write_bytes(target, content)
-    return Converted(target, len(content), parity)
+    card = model_card(target.name, len(content), spec, report)
+    write_bytes(target.with_suffix(".md"), card.encode())
+    return Converted(target, len(content), report)
 
 
 def report_path(target: Path) -> Path:
@@ -72,31 +185,54 @@ def report_path(target: Path) -> Path:
     return target.with_suffix(".report.json")
 
 
-def keras_answers(run: Run) -> Probabilities:
+def default_target(source: Path, name: str, quantization: str) -> Path:
+    """Return RUN/<run name>-<quantization>.tflite, or the like beside a model."""
+    folder = source if source.is_dir() else source.parent
+    return folder / f"{name}-{QUANTIZATIONS[quantization].suffix}.tflite"
+
+
+def keras_answers(subject: Subject) -> Probabilities:
     """Return the probabilities float32[N,n] of the Keras model on the evaluation faces."""
-    pixels = run.evaluation.astype(np.float32)
-    outputs = np.asarray(run.model.predict(pixels, batch_size=256, verbose=0))
-    return probabilities(outputs, run.spec)
+    pixels = subject.evaluation.pixels.astype(np.float32)
+    outputs = np.asarray(subject.model.predict(pixels, batch_size=256, verbose=0))
+    return probabilities(outputs, subject.spec)
 
 
-def _device_answers(content: bytes, faces: Image, backend: str) -> Probabilities:
+def _device_answers(
+    content: bytes, faces: Image, backends: Sequence[Backend]
+) -> tuple[Scored, ...]:
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
         candidate = Path(folder, "candidate.tflite")
         candidate.write_bytes(content)
-        return score_in_own_process(candidate, faces, backend)
+        return tuple(score_in_own_process(candidate, faces, b.name) for b in backends)
 
 
-def _record(run: Run, quantization: str, gate: Gate, parity: Parity) -> dict[str, Any]:
+def _report(
+    subject: Subject, plan: Plan, candidate: Candidate, made: dict[str, Any]
+) -> dict[str, Any]:
+    anatomy = dissect(candidate.flatbuffer)
+    calibrated = QUANTIZATIONS[plan.quantization].calibrated
     return {
-        "quantization": quantization,
-        "keras_sha256": run.model_sha256,
+        "quantization": plan.quantization,
+        **made,
+        "source": {"name": subject.name, "sha256": subject.sha256},
         "calibration": {
-            "images": len(run.calibration) if quantization == "int8" else 0,
-            "split": "train",
-            "seed": run.calibration_seed,
+            "images": len(subject.calibration.pixels) if calibrated else 0,
+            "origin": subject.calibration.origin,
+            "seed": subject.seed,
+            "sha256": sha256(subject.calibration.pixels.tobytes()),
         },
-        "gate": dataclasses.asdict(gate),
-        "parity": parity.to_json(),
+        "gate": dataclasses.asdict(plan.gate),
+        "parity": [parity.to_json() for parity in candidate.parity],
+        "anatomy": {
+            "flatbuffer_bytes": len(candidate.flatbuffer),
+            "macs": anatomy.macs,
+            "weight_bytes": anatomy.weight_bytes,
+            "integer_share": round(anatomy.integer_share, 4),
+            "operators": {f"{name} v{v}": n for (name, v), n in sorted(anatomy.operators.items())},
+            "runs_on": runs_on(anatomy),
+        },
+        "command": plan.command,
         "versions": {
             "emo-toolkit": __version__,
             "tensorflow": tf.__version__,
@@ -106,7 +242,5 @@ def _record(run: Run, quantization: str, gate: Gate, parity: Parity) -> dict[str
     }
 
 
-def default_target(folder: Path, quantization: str) -> Path:
-    """Return RUN/<run name>-<quantization>.tflite."""
-    suffix = "float32" if quantization == "none" else quantization
-    return folder / f"{folder.resolve().name}-{suffix}.tflite"
+def _without_times(parity: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parity.items() if name != "median_ms"}

@@ -4,75 +4,105 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from emo_convert.anatomy import dissect
 from emo_edge.contract import Image
 from emo_edge.errors import ModelError
 from emo_edge.spec import ModelSpec
 
+PixelType = Literal["uint8", "int8", "float32"]
+PIXEL_TYPES: tuple[PixelType, ...] = get_args(PixelType)
 
-def _float32(converter: Any, calibration: Image) -> None:
+
+class Quantization(NamedTuple):
+    """A kind of export: what it is called in file names, what it does, how it is asked for."""
+
+    suffix: str
+    what: str
+    configure: Callable[[Any], None]
+    calibrated: bool
+
+
+def _float32(converter: Any) -> None:
     """Leave weights and arithmetic in float32."""
 
 
-def _fp16(converter: Any, calibration: Image) -> None:  # noqa: ARG001
-    """Store weights in float16 (half the size); arithmetic stays float32."""
+def _fp16(converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
 
 
-def _dynamic(converter: Any, calibration: Image) -> None:  # noqa: ARG001
-    """Store weights in int8; activations are quantised while running."""
+def _dynamic(converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # Per-channel dense layers become FULLY_CONNECTED version 12, which tflite-runtime 2.14 refuses.
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
 
 
-def _int8(converter: Any, calibration: Image) -> None:
-    """Make the whole graph integer: uint8 pixels in, int8 logits out."""
+def _int8(converter: Any) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: representative_dataset(calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.int8
 
 
-QUANTIZATIONS: dict[str, Callable[[Any, Image], None]] = {
-    "none": _float32,
-    "fp16": _fp16,
-    "dynamic": _dynamic,
-    "int8": _int8,
+def _int16x8(converter: Any) -> None:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    sixteen = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    converter.target_spec.supported_ops = [sixteen]
+
+
+QUANTIZATIONS = {
+    "none": Quantization("float32", "float32 throughout", _float32, calibrated=False),
+    "fp16": Quantization("fp16", "float16 weights, float32 arithmetic", _fp16, calibrated=False),
+    "dynamic": Quantization("dynamic", "int8 weights, float pixels", _dynamic, calibrated=False),
+    "int8": Quantization("int8", "int8 throughout, uint8 pixels", _int8, calibrated=True),
+    "int16x8": Quantization(
+        "int16x8", "int8 weights, int16 activations", _int16x8, calibrated=True
+    ),
 }
 
 
-def export(model: keras.Model, spec: ModelSpec, quantization: str, calibration: Image) -> bytes:
+def export(
+    model: keras.Model,
+    spec: ModelSpec,
+    quantization: str,
+    calibration: Image,
+    pixels: PixelType = "uint8",
+) -> bytes:
     """Return `model` as TFLite bytes.
 
     Args:
         model: Raw pixels float32[?,H,W,C] to outputs.
         spec: Gives the static input shape.
         quantization: A key of `QUANTIZATIONS`.
-        calibration: uint8[N,H,W,C] faces of the training split; used by int8.
+        calibration: uint8[N,H,W,C] faces of the training split; used by int8 and int16x8.
+        pixels: Type of the input of an int8 model: "uint8" (raw), "int8" (raw - 128), or "float32",
+            which makes input and output float. Other exports take float32.
 
     Raises:
-        ModelError: the converter refuses the model, or leaves an int8 model with float pixels.
+        ModelError: the converter refuses the model, or leaves float where int8 was asked for.
     """
+    kind = QUANTIZATIONS[quantization]
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
-        _save(model, spec, folder)
+        save_frozen(model, spec, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        QUANTIZATIONS[quantization](converter, calibration)
+        kind.configure(converter)
+        if kind.calibrated:
+            converter.representative_dataset = lambda: representative_dataset(calibration)
+        if quantization == "int8" and pixels != "float32":
+            converter.inference_input_type = tf.uint8 if pixels == "uint8" else tf.int8
+            converter.inference_output_type = tf.int8
         try:
             flatbuffer = bytes(converter.convert())
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"TFLite cannot express the model: {reason}") from error
     if quantization == "int8":
-        _refuse_scaled_pixels(flatbuffer)
+        require_integer(flatbuffer, pixels)
     return flatbuffer
 
 
@@ -89,7 +119,7 @@ def representative_dataset(calibration: Image) -> Iterator[list[NDArray[np.float
         yield [pixels]
 
 
-def _save(model: keras.Model, spec: ModelSpec, folder: str) -> None:
+def save_frozen(model: keras.Model, spec: ModelSpec, folder: str) -> None:
     """Write a SavedModel with a batch of one (the route that freezes weights on every TF here)."""
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -101,12 +131,21 @@ def _save(model: keras.Model, spec: ModelSpec, folder: str) -> None:
     archive.write_out(folder, verbose=False)
 
 
-def _refuse_scaled_pixels(flatbuffer: bytes) -> None:
-    """Raise unless the model takes pixels as they are: uint8, scale 1, zero point 0."""
+def require_integer(flatbuffer: bytes, pixels: PixelType = "uint8") -> None:
+    """Raise `ModelError` unless the whole graph is integer and takes pixels as they are."""
+    floats = dissect(flatbuffer).float_tensors
+    if pixels == "float32":  # the input and output themselves are float, by request
+        floats = floats[2:]
+    if floats:
+        raise ModelError(
+            f"TFLite left {len(floats)} tensors in float, {floats[0]} first; replace the layer "
+            "that makes it, or use --quantize dynamic"
+        )
     details = tf.lite.Interpreter(model_content=flatbuffer).get_input_details()[0]
     scale, zero_point = details["quantization"]
-    if details["dtype"] is not np.uint8 or zero_point != 0 or abs(scale - 1) > 1e-6:
+    expected = {"uint8": (1.0, 0), "int8": (1.0, -128), "float32": (0.0, 0)}[pixels]
+    if abs(scale - expected[0]) > 1e-6 or zero_point != expected[1]:
         raise ModelError(
-            f"the int8 model takes {np.dtype(details['dtype'])} with scale {scale}, zero point "
-            f"{zero_point}, not raw pixels: it must scale the values 0-255 inside"
+            f"the int8 model takes pixels with scale {scale} and zero point {zero_point}, not raw "
+            "ones: its scaling of 0-255 must be a layer inside"
         )

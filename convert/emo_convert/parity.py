@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.contract import Probabilities
-from emo_edge.metrics import top1
+from emo_edge.metrics import (
+    confusion,
+    expected_calibration_error,
+    mcnemar,
+    mean_divergence,
+    paired_interval,
+    per_class,
+)
+from emo_edge.score import Scored
+
+# Of a class with fewer faces, one face alone is more than 2 points: reported, but not judged.
+JUDGED_CLASS_FACES = 50
 
 
 @dataclass(frozen=True)
@@ -18,39 +30,71 @@ class Gate:
 
     Attributes:
         max_drop: Points of top-1 accuracy (percent); a drop beyond it fails.
+        max_class_drop: Points of recall of any class with at least 50 faces.
         min_agreement: Least share of faces with the same top-1 as the Keras model. Small int8 nets
             reach 0.98; below 0.95 something else than rounding is at work.
     """
 
     max_drop: float = 1.0
+    max_class_drop: float = 5.0
     min_agreement: float = 0.95
 
 
 @dataclass(frozen=True)
-class Parity:
-    """How far an export is from its Keras model.
+class Accuracy:
+    """What quantization does to right answers; points are percent.
 
     Attributes:
-        images: Faces compared.
-        split: Where they come from.
-        keras_top1, export_top1: Accuracy, 0-1.
-        drop: keras_top1 - export_top1 in points.
-        agreement: Share of faces with the same top-1.
-        mean_difference, max_difference: |dp| over all faces and classes; None if some answer is
-            not a number.
-        runtime: The device runtime that answered.
-        failures: What the gate objects to; empty if it passes.
+        keras_top1: Of the Keras model, 0-1.
+        export_top1: Of the export, 0-1.
+        drop: keras_top1 - export_top1, points.
+        drop_interval: 95 % paired bootstrap interval of the drop, points.
+        mcnemar_p: Exact two-sided p-value that both are equally right.
+        class_drop: Largest drop of recall among the classes that are judged, points.
+        worst_class: Its label; empty if no class has enough faces.
+        keras_ece: Calibration error of the Keras model.
+        export_ece: Calibration error of the export.
     """
 
-    images: int
-    split: str
     keras_top1: float
     export_top1: float
     drop: float
+    drop_interval: tuple[float, float]
+    mcnemar_p: float
+    class_drop: float
+    worst_class: str
+    keras_ece: float
+    export_ece: float
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far an export is from its Keras model, on one runtime.
+
+    Attributes:
+        runtime: The device runtime that answered.
+        median_ms: Median time of one face there, on the converting machine.
+        delegates: Pieces of the model that ran inside a delegate (XNNPACK).
+        images: Faces compared.
+        origin: Where they come from.
+        agreement: Share of faces with the same top-1.
+        mean_difference: Mean |dp| over all faces and classes; None if an answer is no number.
+        max_difference: Largest |dp|; None likewise.
+        divergence: Mean KL(Keras || export) in nats; None likewise.
+        accuracy: None where the faces are not labelled.
+        failures: What the gate objects to; empty if it passes.
+    """
+
+    runtime: str
+    median_ms: float
+    delegates: int
+    images: int
+    origin: str
     agreement: float
     mean_difference: float | None
     max_difference: float | None
-    runtime: str
+    divergence: float | None
+    accuracy: Accuracy | None
     failures: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -60,35 +104,82 @@ class Parity:
 
 def compare(
     reference: Probabilities,
-    answers: Probabilities,
-    truth: NDArray[np.int64],
+    scored: Scored,
+    truth: NDArray[np.int64] | None,
     *,
-    split: str,
-    runtime: str,
+    labels: Sequence[str],
+    origin: str,
     gate: Gate,
 ) -> Parity:
-    """Compare the answers float32[N,n] of an export with those of its Keras model."""
-    difference = np.abs(reference - answers)
-    before, after = top1(reference, truth), top1(answers, truth)
-    drop = 100 * (before - after)
-    agreement = float((reference.argmax(axis=1) == answers.argmax(axis=1)).mean())
+    """Compare the answers float32[N,n] of an export with those of its Keras model.
+
+    Args:
+        reference: Of the Keras model.
+        scored: Of the export.
+        truth: int64[N]; None if the faces are not labelled, then agreement alone is judged.
+        labels: Names of the n classes.
+        origin: Where the faces come from, for the records.
+        gate: What may be lost.
+    """
+    answers = scored.probabilities
     finite = bool(np.isfinite(answers).all())
-    failures = []
-    if not finite:
-        failures.append("answers that are not numbers")
-    if drop > gate.max_drop:
-        failures.append(f"top-1 drops {drop:.2f} points (allowed {gate.max_drop:g})")
-    if agreement < gate.min_agreement:
-        failures.append(f"top-1 agreement {agreement:.1%} (at least {gate.min_agreement:.1%})")
+    difference = np.abs(reference - answers)
+    agreement = float((reference.argmax(axis=1) == answers.argmax(axis=1)).mean())
+    accuracy = (
+        _accuracy(reference, answers, truth, labels) if truth is not None and finite else None
+    )
     return Parity(
-        images=len(truth),
-        split=split,
-        keras_top1=round(before, 4),
-        export_top1=round(after, 4),
-        drop=round(drop, 2),
+        runtime=scored.runtime,
+        median_ms=scored.median_ms,
+        delegates=scored.delegates,
+        images=len(answers),
+        origin=origin,
         agreement=round(agreement, 4),
         mean_difference=round(float(difference.mean()), 5) if finite else None,
         max_difference=round(float(difference.max()), 5) if finite else None,
-        runtime=runtime,
-        failures=tuple(failures),
+        divergence=round(mean_divergence(reference, answers), 6) if finite else None,
+        accuracy=accuracy,
+        failures=tuple(_objections(finite, agreement, accuracy, gate)),
     )
+
+
+def _accuracy(
+    reference: Probabilities,
+    answers: Probabilities,
+    truth: NDArray[np.int64],
+    labels: Sequence[str],
+) -> Accuracy:
+    before, after = reference.argmax(axis=1) == truth, answers.argmax(axis=1) == truth
+    low, high = paired_interval(before, after)
+    counts = confusion(reference, truth)
+    recalls = [per_class(c)["recall"] for c in (counts, confusion(answers, truth))]
+    judged = np.flatnonzero(counts.sum(axis=1) >= JUDGED_CLASS_FACES)
+    drops = recalls[0] - recalls[1]
+    worst = judged[drops[judged].argmax()] if len(judged) else None
+    return Accuracy(
+        keras_top1=round(float(before.mean()), 4),
+        export_top1=round(float(after.mean()), 4),
+        drop=round(100 * float(before.mean() - after.mean()), 2),
+        drop_interval=(round(100 * low, 2), round(100 * high, 2)),
+        mcnemar_p=round(mcnemar(before, after), 4),
+        class_drop=round(100 * float(drops[worst]), 2) if worst is not None else 0.0,
+        worst_class=labels[worst] if worst is not None else "",
+        keras_ece=round(expected_calibration_error(reference, truth), 4),
+        export_ece=round(expected_calibration_error(answers, truth), 4),
+    )
+
+
+def _objections(finite: bool, agreement: float, accuracy: Accuracy | None, gate: Gate) -> list[str]:
+    found = []
+    if not finite:
+        found.append("answers that are not numbers")
+    if agreement < gate.min_agreement:
+        found.append(f"top-1 agreement {agreement:.1%} (at least {gate.min_agreement:.1%})")
+    if accuracy is not None and accuracy.drop > gate.max_drop:
+        found.append(f"top-1 drops {accuracy.drop:.2f} points (allowed {gate.max_drop:g})")
+    if accuracy is not None and accuracy.class_drop > gate.max_class_drop:
+        found.append(
+            f"recall of {accuracy.worst_class} drops {accuracy.class_drop:.1f} points "
+            f"(allowed {gate.max_class_drop:g})"
+        )
+    return found

@@ -111,6 +111,13 @@ class Interpreter:
         self._buffer = np.zeros(self.input_shape, self.input_dtype)
         self._dequantise = _dequantiser(self._output)
 
+    def delegates(self) -> int:
+        """Return how many pieces of the model run inside a delegate (XNNPACK): 0 is none of it.
+
+        The runtime's log line about a delegate proves nothing; its list of operators does.
+        """
+        return sum(op["op_name"] == "DELEGATE" for op in self._engine._get_ops_details())
+
     def run(self, pixels: Image) -> NDArray[np.float32]:
         """Return the outputs float32[n] for `pixels` uint8[1,height,width,channels].
 

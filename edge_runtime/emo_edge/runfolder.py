@@ -3,9 +3,9 @@
 Rooms speak through artifacts, not imports; this page is where they agree on the names.
 
     config.json        data, labels, contract and recipe; written first
-    backup/, best.keras, history.csv      what a resumed training goes on from
+    backup.keras, best.keras, history.csv      what a resumed training goes on from
     model.keras        the model of the best epoch by validation accuracy: raw pixels to logits
-    calibration.npz    `pixels` of a seeded, stratified sample of the *training* split; `seed`
+    calibration.npz    `pixels`, `truth` of a stratified sample of the *training* split; `seed`
     evaluation.npz     `pixels`, `truth`, `names` of the split that scores; `split` is its name
     metrics.json       scores, with the protocol
     samples.png, curves.png, confusion.png
@@ -18,6 +18,6 @@ int64[N], indices of the spec's labels.
 from __future__ import annotations
 
 CONFIG, SPEC, MODEL = "config.json", "spec.json", "model.keras"
-BEST, BACKUP, HISTORY = "best.keras", "backup", "history.csv"
+BEST, BACKUP, HISTORY = "best.keras", "backup.keras", "history.csv"
 METRICS, CALIBRATION, EVALUATION = "metrics.json", "calibration.npz", "evaluation.npz"
 SAMPLES_PLOT, CURVES_PLOT, CONFUSION_PLOT = "samples.png", "curves.png", "confusion.png"

@@ -8,11 +8,14 @@ may silently run TensorFlow's kernels in place of the device's.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zipfile import BadZipFile
 
 import numpy as np
@@ -22,6 +25,9 @@ from emo_edge.artifacts import atomic_path
 from emo_edge.commands import guarded, new_app
 from emo_edge.contract import Image, Probabilities
 from emo_edge.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from emo_edge.classifier import Classifier
 
 app = new_app("Score prepared faces (an .npz with `pixels`) with the device's own classifier.")
 
@@ -34,7 +40,7 @@ def score(
     answers: Path,
     backend: Annotated[str, typer.Option(help="Runtime to use.")] = "auto",
 ) -> None:
-    """Write the probabilities float32[N,n] of `faces` to `answers`."""
+    """Write the probabilities float32[N,n] of `faces` to `answers`; print how it went as JSON."""
     from emo_edge.classifier import Classifier
 
     classifier = Classifier(model, backend=backend)
@@ -45,13 +51,46 @@ def score(
     shape = classifier.spec.input_shape
     if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:]:
         raise DataError(f"{faces} holds {pixels.dtype}{pixels.shape}, the model takes uint8{shape}")
-    scored = np.stack([classifier.classify(face[None]) for face in pixels])
+    scored, milliseconds = _timed(classifier, pixels)
     with atomic_path(answers) as temporary, temporary.open("wb") as file:
         np.save(file, scored)
+    report = {
+        "runtime": classifier.interpreter.backend.version,
+        "median_ms": round(milliseconds, 4),
+        "delegates": classifier.interpreter.delegates(),
+    }
+    print(json.dumps(report))
 
 
-def score_in_own_process(model: Path, pixels: Image, backend: str = "auto") -> Probabilities:
-    """Return the probabilities float32[N,n] that the device's classifier gives.
+def _timed(classifier: Classifier, pixels: Image) -> tuple[Probabilities, float]:
+    """Return the probabilities of all faces, and the median time of one in milliseconds."""
+    answers, times = [], []
+    for face in pixels:
+        began = time.perf_counter_ns()
+        answers.append(classifier.classify(face[None]))
+        times.append(time.perf_counter_ns() - began)
+    return np.stack(answers), float(np.median(times)) / 1e6
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the device's classifier answered.
+
+    Attributes:
+        probabilities: float32[N,n].
+        runtime: Name and version of the runtime.
+        median_ms: Median time of one face on this machine, milliseconds.
+        delegates: Pieces of the model that ran inside a delegate.
+    """
+
+    probabilities: Probabilities
+    runtime: str
+    median_ms: float
+    delegates: int
+
+
+def score_in_own_process(model: Path, pixels: Image, backend: str = "auto") -> Scored:
+    """Return what the device's classifier answers.
 
     Args:
         model: A model file with metadata.
@@ -71,7 +110,7 @@ def score_in_own_process(model: Path, pixels: Image, backend: str = "auto") -> P
             raise ModelError(
                 f"the device's interpreter failed: {lines[-1].removeprefix('error: ')}"
             )
-        return np.asarray(np.load(answers), dtype=np.float32)
+        return Scored(np.load(answers), **json.loads(done.stdout))
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import prepare
 from emo_edge.errors import DataError
+from emo_edge.faces import Faces, one_hot
 from emo_edge.spec import ModelSpec
-from emo_train.data import Dataset, Faces, finish, one_hot
+from emo_train.data import Dataset, finish
 
 PIXELS, VOTES = "fer2013.csv", "fer2013new.csv"
 

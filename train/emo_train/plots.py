@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emo_edge.artifacts import atomic_path
 from emo_edge.contract import Image
-from emo_train.data import Faces
+from emo_edge.faces import Faces
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt

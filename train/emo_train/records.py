@@ -10,8 +10,9 @@ import numpy as np
 
 from emo_edge.artifacts import atomic_path
 from emo_edge.errors import DataError, UsageError
+from emo_edge.faces import stratified
 from emo_edge.runfolder import CALIBRATION, CONFIG, EVALUATION, SPEC
-from emo_train.data import Dataset, stratified
+from emo_train.data import Dataset
 
 CALIBRATION_FACES = 512
 
@@ -42,7 +43,9 @@ def write_samples(run: Path, dataset: Dataset, seed: int) -> None:
     train = dataset.splits["train"]
     rows = stratified(train.truth, CALIBRATION_FACES, seed)
     with atomic_path(run / CALIBRATION) as temporary:
-        np.savez_compressed(temporary, pixels=train.pixels[rows], seed=seed)
+        np.savez_compressed(
+            temporary, pixels=train.pixels[rows], truth=train.truth[rows], seed=seed
+        )
     scored = dataset.splits[dataset.evaluation]
     with atomic_path(run / EVALUATION) as temporary:
         np.savez_compressed(

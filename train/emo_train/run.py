@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from emo_edge.artifacts import atomic_path, write_json
 from emo_edge.contract import Image, probabilities
-from emo_edge.errors import UsageError
+from emo_edge.errors import ModelError, UsageError
 from emo_edge.messages import say
 from emo_edge.metrics import confusion, summary
 from emo_edge.runfolder import (
@@ -57,7 +57,10 @@ def configure(
         raise UsageError(f"--labels is for FER2013 CSV files; {data} holds no fer2013.csv")
     else:
         kind, labels = None, class_folders(data)
-    spec = ModelSpec(labels=labels, threshold=uncertain_below(len(labels)), **spec_options)
+    try:
+        spec = ModelSpec(labels=labels, threshold=uncertain_below(len(labels)), **spec_options)
+    except ModelError as error:
+        raise UsageError(str(error).removeprefix("model metadata: ")) from error
     return {
         "data": str(data.resolve()),
         "labels_from": kind,

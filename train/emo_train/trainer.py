@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from emo_edge.artifacts import atomic_path
+from emo_edge.artifacts import atomic_path, write_bytes
 from emo_edge.errors import DataError
+from emo_edge.faces import Faces
 from emo_edge.runfolder import BACKUP, BEST, HISTORY
 from emo_train.augment import augment
-from emo_train.data import Faces
 from emo_train.models import build_model
 from emo_train.progress import Progress
 from emo_train.recipe import Recipe
@@ -44,17 +43,19 @@ def fit(
         ),
         metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
     )
+    done = _restore(model, run, steps)
     history = model.fit(
         batches(train, recipe),
         validation_data=_plain_batches(validation),
         epochs=recipe.epochs,
+        initial_epoch=done,
         verbose=0,
         shuffle=False,  # the data set shuffles
         callbacks=[
             keras.callbacks.TerminateOnNaN(),
             keras.callbacks.CSVLogger(str(run / HISTORY), append=True),
             KeepBest(run / BEST, best_so_far(run / HISTORY)),
-            keras.callbacks.BackupAndRestore(str(run / BACKUP)),
+            Backup(run / BACKUP),
             Progress(recipe.epochs, steps),
         ],
     )
@@ -63,10 +64,26 @@ def fit(
     return keras.saving.load_model(run / BEST, compile=False)
 
 
+def _restore(model: keras.Model, run: Path, steps: int) -> int:
+    """Load the backup if there is one; return how many epochs it has seen, and forget later ones.
+
+    A run may stop between the last line of its history and its backup.
+    """
+    done = 0
+    if (run / BACKUP).exists():
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(run / BACKUP)
+        done = int(model.optimizer.iterations) // steps
+    if (run / HISTORY).exists():
+        lines = (run / HISTORY).read_bytes().splitlines(keepends=True)
+        write_bytes(run / HISTORY, b"".join(lines[: 1 + done]))
+    return done
+
+
 def forget_progress(run: Path) -> None:
-    """Remove what only a resumed training needs, once the run is finished."""
-    (run / BEST).unlink()
-    shutil.rmtree(run / BACKUP, ignore_errors=True)
+    """Remove what only a resumed training needs, and what a killed one was writing."""
+    for path in (run / BEST, run / BACKUP, *run.glob(".*.keras")):
+        path.unlink()
 
 
 def logits_of(model: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -122,6 +139,19 @@ def best_so_far(history: Path) -> float:
         return 0.0
     with history.open(newline="", encoding="utf-8") as file:
         return max((float(row[SELECTED_BY]) for row in csv.DictReader(file)), default=0.0)
+
+
+class Backup(keras.callbacks.Callback):  # type: ignore[misc]
+    """Save the model and its optimizer after every epoch, whole or not at all."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
+        """Save."""
+        with atomic_path(self._path) as temporary:
+            self.model.save(temporary)
 
 
 class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]

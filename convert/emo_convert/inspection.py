@@ -1,0 +1,71 @@
+"""`emo-convert inspect`: everything one can know of a .tflite, whoever made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from emo_convert.anatomy import Anatomy, dissect
+from emo_convert.convert import gate_backends
+from emo_convert.runtimes import RUNTIMES, refusals
+from emo_edge.modelfile import ModelFile, read_model
+from emo_edge.probe import delegates
+from emo_edge.spec import ModelSpec
+
+
+def describe(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (subject, text) lines; raises `ModelError` if the file is no model or damaged."""
+    model = read_model(path)
+    anatomy = dissect(model.flatbuffer)
+    yield "file", f"{path}, {path.stat().st_size / 1000:.1f} kB"
+    yield from _metadata(model)
+    yield "cost", f"{anatomy.macs / 1e6:.2f} MMAC, {anatomy.weight_bytes / 1000:.1f} kB of weights"
+    yield from _tensors(anatomy)
+    for (name, version), count in sorted(anatomy.operators.items()):
+        yield "operator", f"{count:>3} x {name} v{version}"
+    for runtime in RUNTIMES:
+        problems = refusals(anatomy, runtime)
+        yield "runs on", f"{runtime}: {'yes' if not problems else 'no: ' + '; '.join(problems)}"
+    for backend in gate_backends("auto"):
+        pieces = delegates(path, backend)
+        where = f"in {pieces} piece(s) inside XNNPACK" if pieces else "nothing inside XNNPACK"
+        yield "delegation", f"{backend.version} on this machine: {where}"
+
+
+def _metadata(model: ModelFile) -> Iterator[tuple[str, str]]:
+    if model.spec is None:
+        yield "metadata", "none of emo-toolkit's: a plain .tflite, use it with --labels"
+        return
+    spec = model.spec
+    yield "labels", ", ".join(spec.labels)
+    yield "input", f"{spec.height}x{spec.width} {spec.colour}, crop margin {spec.crop_margin:g}"
+    yield "output", f"{spec.output}, temperature {spec.temperature:g}"
+    yield "uncertain", f"below {spec.threshold:g}"
+    golden = model.golden
+    yield "golden", f"{len(golden.pixels)} vectors" if golden else "none"
+    yield from _provenance(spec)
+
+
+def _provenance(spec: ModelSpec) -> Iterator[tuple[str, str]]:
+    conversion = spec.conversion
+    if not conversion:
+        return
+    yield "made by", str(conversion["command"])
+    yield "made with", ", ".join(f"{k} {v}" for k, v in conversion["versions"].items())
+    for parity in conversion["parity"]:
+        accuracy = parity["accuracy"]
+        scores = (
+            f"top-1 {accuracy['export_top1']:.1%}, Keras {accuracy['keras_top1']:.1%}; "
+            if accuracy
+            else ""
+        )
+        yield (
+            "parity",
+            f"{parity['runtime']}, {parity['images']} faces of {parity['origin']}: {scores}"
+            f"same top-1 {parity['agreement']:.1%}",
+        )
+
+
+def _tensors(anatomy: Anatomy) -> Iterator[tuple[str, str]]:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(anatomy.tensors.items()))
+    yield "activations", f"{kinds}; {anatomy.integer_share:.0%} integer"

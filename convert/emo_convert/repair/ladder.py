@@ -1,0 +1,83 @@
+"""The ladder: repairs in the order of what they cost, each tried only if the one before failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import keras
+
+from emo_convert.repair.biases import correct_biases
+from emo_convert.repair.calibrated import quantize
+from emo_convert.repair.equalize import equalize
+from emo_convert.repair.fold import fold_batch_norm
+from emo_convert.repair.layers import layer_errors
+from emo_convert.repair.tuning import fine_tune
+from emo_edge.contract import Image
+from emo_edge.spec import ModelSpec
+
+PERCENTILES = (99.99, 99.9)
+FLOAT_LAYERS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One rung: its name, and one line that says what it does and why."""
+
+    name: str
+    description: str
+
+
+def ladder(
+    model: keras.Model, spec: ModelSpec, calibration: Image, seed: int
+) -> Iterator[tuple[Step, bytes]]:
+    """Yield int8 TFLite bytes, from the cheapest repair to the dearest.
+
+    Nothing is computed before it is asked for: stop at the first candidate that passes the gate.
+
+    Args:
+        model: Raw pixels float32[?,H,W,C] to outputs; left as it is.
+        spec: Gives the static input shape.
+        calibration: uint8[N,H,W,C] faces of the training split.
+        seed: Of the fine-tuning.
+
+    Raises:
+        ModelError: the model is not made of layers, or the converter refuses a candidate.
+    """
+    for percentile in PERCENTILES:
+        yield (
+            Step(
+                f"percentile {percentile:g}",
+                "activation ranges measured anew and clipped there: rare outliers cost the other "
+                "values their resolution",
+            ),
+            quantize(model, spec, calibration, percentile),
+        )
+    equalized = equalize(fold_batch_norm(model), calibration)
+    yield (
+        Step("equalize", "channels of unequal range rescaled across layers: they share one scale"),
+        quantize(equalized, spec, calibration),
+    )
+    corrected = correct_biases(equalized, calibration)
+    yield (
+        Step("equalize + bias correction", "the mean error of rounding taken out of each bias"),
+        quantize(corrected, spec, calibration),
+    )
+    worst = [error.name for error in layer_errors(corrected, spec, calibration)]
+    for count in FLOAT_LAYERS:
+        yield (
+            Step(
+                f"float fallback of {count}",
+                f"the worst {f'{count} layers stay' if count > 1 else 'layer stays'} float32, "
+                "which costs size and speed there",
+            ),
+            quantize(corrected, spec, calibration, float_layers=worst[:count]),
+        )
+    tuned = fine_tune(equalized, calibration, seed)
+    yield (
+        Step(
+            "quantization-aware fine-tuning",
+            "weights trained under simulated rounding to give the float model's answers",
+        ),
+        quantize(tuned, spec, calibration),
+    )
