@@ -28,13 +28,14 @@ app = new_app(
       emo-convert runs/a --quantize int8
       emo-convert runs/a --quantize all
       emo-convert runs/a --quantize fp16 -o face.tflite --max-drop 0.5
+      emo-convert runs/a --repair --debug-layers
       emo-convert model.h5 --labels labels.txt --input-range -1 1 --calibration train/
       emo-convert inspect face.tflite"""
 )
 inspect_app = new_app("Show what a .tflite is made of, where it comes from and who can run it.")
 
 
-@app.command()
+@app.command(help=app.info.help)  # else the only command's docstring would stand in for it
 @guarded
 def run(
     source: Annotated[
@@ -79,6 +80,12 @@ def run(
     min_agreement: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Least share of equal top-1 answers.")
     ] = 0.95,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair an int8 model that fails the gate.")
+    ] = False,
+    debug_layers: Annotated[
+        bool, typer.Option("--debug-layers", help="Report what int8 costs layer by layer.")
+    ] = False,
     backend: Annotated[
         str, typer.Option(help="Runtime of the gate; auto asks every device runtime installed.")
     ] = "auto",
@@ -90,14 +97,16 @@ def run(
     """Export, compare with the Keras model, and write the file that travels to the device."""
     _start_tensorflow()
     from emo_convert import report
-    from emo_convert.convert import Plan, default_target, gate_backends
+    from emo_convert.convert import Plan, gate_backends
     from emo_convert.export import QUANTIZATIONS
     from emo_convert.parity import Gate
     from emo_convert.runtimes import OLDEST, accepted
-    from emo_convert.subject import Options, load_subject
+    from emo_convert.subject import Options, home_of, load_subject
 
     if quantize not in (*QUANTIZATIONS, "all"):
         raise UsageError(f"unknown --quantize {quantize!r}; choose {', '.join(QUANTIZATIONS)}, all")
+    if repair and (quantize not in ("int8", "all") or pixels != "uint8"):
+        raise UsageError("--repair is for --quantize int8 with uint8 pixels")
     if quantize == "all" and output is not None:
         raise UsageError("--quantize all writes several files into the run: leave --output away")
     runtime = runtime or OLDEST
@@ -105,24 +114,32 @@ def run(
     subject = load_subject(
         source, Options(labels, input_range, calibration, calibration_size, evaluation, seed)
     )
+    home = home_of(source)
     plans = {
-        output or default_target(source, subject.name, name): Plan(
+        output or home / f"{subject.name}-{QUANTIZATIONS[name].suffix}.tflite": Plan(
             quantization=name,
             pixels=_pixel_type(pixels),
             runtime=runtime,
             backends=gate_backends(backend),
             gate=Gate(max_drop, max_class_drop, min_agreement),
+            repair=repair and name == "int8",
             command=f"emo-convert {subject.name} --quantize {name} --pixels {pixels} --runtime "
             f"{runtime} --max-drop {max_drop:g} --max-class-drop {max_class_drop:g} "
-            f"--min-agreement {min_agreement:g} --seed {seed}",
+            f"--min-agreement {min_agreement:g} --seed {seed}{' --repair' if repair else ''}",
         )
         for name in (QUANTIZATIONS if quantize == "all" else [quantize])
     }
+    if debug_layers:
+        _report_layers(
+            subject, (output or home / f"{subject.name}-int8").with_suffix(".layers.png")
+        )
     converted, failures = _convert_each(subject, plans)
     if converted:
         report.show(converted)
-        base = output.with_suffix(".report") if output else default_report(source)
-        report.write(base, converted)
+        if output is None:
+            report.write(home / "conversion.json", converted)
+        plot = output.with_suffix(".report.png") if output else home / "conversion.png"
+        report.plot(plot, converted)
     if failures:
         raise failures[0]
     say("next: copy one file to the device, then: emo-edge --model FILE --camera 0")
@@ -146,9 +163,17 @@ def _convert_each(
     return converted, failures
 
 
-def default_report(source: Path) -> Path:
-    """Return where the report of all conversions goes: RUN/conversion, or beside the model."""
-    return source / "conversion" if source.is_dir() else source.with_name("conversion")
+def _report_layers(subject: Subject, plot: Path) -> None:
+    from emo_convert.repair.layers import layer_errors, plot_layer_errors
+
+    with hushed():
+        errors = layer_errors(subject.model, subject.spec, subject.calibration.pixels)
+    plot_layer_errors(plot, errors)
+    print("signal to quantization noise, dB (mean over channels, all), worst layer first")
+    for error in errors:
+        numbers = f"{error.channel_sqnr:7.1f} {error.sqnr:7.1f}"
+        print(f"{numbers}  {error.operator:<18} {error.label}")
+    say(f"drew {plot}")
 
 
 def _pixel_type(name: str) -> PixelType:
@@ -160,7 +185,7 @@ def _pixel_type(name: str) -> PixelType:
     raise UsageError(f"unknown --pixels {name!r}; choose from {', '.join(PIXEL_TYPES)}")
 
 
-@inspect_app.command()
+@inspect_app.command(help=inspect_app.info.help)
 @guarded
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="FILE", help="Any .tflite.")],

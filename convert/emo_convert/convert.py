@@ -19,13 +19,14 @@ from emo_convert.card import model_card
 from emo_convert.export import QUANTIZATIONS, PixelType, export
 from emo_convert.heads import without_softmax
 from emo_convert.parity import Gate, Parity, compare
+from emo_convert.repair.ladder import ladder
 from emo_convert.runtimes import refusals, runs_on
 from emo_convert.subject import Subject
 from emo_edge.artifacts import sha256, write_bytes, write_json
 from emo_edge.backends import BACKENDS, Backend, find_backend
 from emo_edge.contract import Image, Probabilities, probabilities
 from emo_edge.errors import GateError, ModelError
-from emo_edge.messages import hushed
+from emo_edge.messages import hushed, say
 from emo_edge.modelfile import pack
 from emo_edge.score import Scored, score_in_own_process
 from emo_edge.spec import ModelSpec
@@ -42,6 +43,7 @@ class Plan:
         runtime: The oldest runtime that must run the model (see `runtimes`).
         backends: Installed runtimes that the gate asks; the first gives the golden vectors.
         gate: What may be lost.
+        repair: Whether a failed int8 model is repaired.
         command: For the records: the command line without the name of the target.
     """
 
@@ -50,6 +52,7 @@ class Plan:
     runtime: str
     backends: Sequence[Backend]
     gate: Gate
+    repair: bool
     command: str
 
 
@@ -89,15 +92,51 @@ def gate_backends(name: str) -> list[Backend]:
 
 
 def convert(subject: Subject, plan: Plan, target: Path) -> Converted:
-    """Export `subject`, gate it, and write `target` with its report and model card.
+    """Export `subject`, gate it, repair it if the plan says so, and write `target`.
 
     Raises `GateError` if the gate fails; then the report is written and `target` is left alone.
     """
-    candidate, head = _better_head(subject, plan)
-    return publish(subject, plan, target, candidate, {"head": head})
+    subject, candidate, head = _better_head(subject, plan)
+    made: dict[str, Any] = {"head": head}
+    if candidate.failures and plan.repair:
+        candidate, made["repair"] = _repaired(subject, plan, candidate)
+    return publish(subject, plan, target, candidate, made)
 
 
-def _better_head(subject: Subject, plan: Plan) -> tuple[Candidate, str]:
+def _repaired(
+    subject: Subject, plan: Plan, failed: Candidate
+) -> tuple[Candidate, list[dict[str, Any]]]:
+    """Climb the ladder until the gate passes; return the last candidate and what each step gave."""
+    steps = [_step("plain int8", "as it was converted", failed)]
+    rungs = ladder(subject.model, subject.spec, subject.calibration.pixels, subject.seed)
+    candidate = failed
+    while candidate.failures:
+        with hushed():
+            rung = next(rungs, None)
+        if rung is None:
+            break
+        step, flatbuffer = rung
+        candidate = make_candidate(subject, plan, flatbuffer)
+        steps.append(_step(step.name, step.description, candidate))
+    return candidate, steps
+
+
+def _step(name: str, what: str, candidate: Candidate) -> dict[str, Any]:
+    """Say how a rung did, and return it for the records."""
+    worst = min(candidate.parity, key=lambda parity: parity.agreement)
+    drop = f", top-1 drops {worst.accuracy.drop:.2f} points" if worst.accuracy else ""
+    verdict = "; ".join(candidate.failures) or "passes"
+    say(f"  {name}: same top-1 {worst.agreement:.1%}{drop}: {verdict}")
+    return {
+        "step": name,
+        "what": what,
+        "agreement": worst.agreement,
+        "drop": worst.accuracy.drop if worst.accuracy else None,
+        "failures": candidate.failures,
+    }
+
+
+def _better_head(subject: Subject, plan: Plan) -> tuple[Subject, Candidate, str]:
     """Export with the softmax and without it, and keep what answers closer to the Keras model.
 
     A softmax that is part of an integer graph answers in steps of 1/256.
@@ -105,14 +144,15 @@ def _better_head(subject: Subject, plan: Plan) -> tuple[Candidate, str]:
     kept = make_candidate(subject, plan)
     logits = without_softmax(subject.model) if subject.spec.output == "probabilities" else None
     if logits is None:
-        return kept, f"{subject.spec.output}, as the Keras model"
+        return subject, kept, f"{subject.spec.output}, as the Keras model"
     spec = dataclasses.replace(subject.spec, output="logits")
-    dropped = make_candidate(dataclasses.replace(subject, model=logits, spec=spec), plan)
+    headless = dataclasses.replace(subject, model=logits, spec=spec)
+    dropped = make_candidate(headless, plan)
     with_it, without = (c.parity[0].divergence for c in (kept, dropped))
     measured = f"KL {without} nats without softmax, {with_it} with it"
     if without is not None and (with_it is None or without <= with_it):
-        return dropped, f"logits, softmax dropped: {measured}"
-    return kept, f"softmax kept: {measured}"
+        return headless, dropped, f"logits, softmax dropped: {measured}"
+    return subject, kept, f"softmax kept: {measured}"
 
 
 def make_candidate(subject: Subject, plan: Plan, flatbuffer: bytes | None = None) -> Candidate:
@@ -164,7 +204,7 @@ def publish(
     if candidate.failures:
         raise GateError(
             f"{target.name} was not written: {'; '.join(candidate.failures)}; see "
-            f"{report_path(target)}; --repair may help, another --quantize, or a longer training"
+            f"{report_path(target)}; try --repair, another --quantize, or a longer training"
         )
     textures = golden.candidates(subject.spec)
     answers = candidate.scored[0].probabilities[: len(textures)]
@@ -183,12 +223,6 @@ def publish(
 def report_path(target: Path) -> Path:
     """Return where the report of a conversion goes: beside the model."""
     return target.with_suffix(".report.json")
-
-
-def default_target(source: Path, name: str, quantization: str) -> Path:
-    """Return RUN/<run name>-<quantization>.tflite, or the like beside a model."""
-    folder = source if source.is_dir() else source.parent
-    return folder / f"{name}-{QUANTIZATIONS[quantization].suffix}.tflite"
 
 
 def keras_answers(subject: Subject) -> Probabilities:

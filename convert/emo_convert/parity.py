@@ -122,7 +122,7 @@ def compare(
         gate: What may be lost.
     """
     answers = scored.probabilities
-    finite = bool(np.isfinite(answers).all())
+    finite = bool(np.isfinite(reference).all() and np.isfinite(answers).all())
     difference = np.abs(reference - answers)
     agreement = float((reference.argmax(axis=1) == answers.argmax(axis=1)).mean())
     accuracy = (

@@ -53,14 +53,14 @@ def _cells(parity: dict[str, Any]) -> list[str]:
     ]
 
 
-def write(base: Path, converted: Sequence[Converted]) -> None:
-    """Write BASE.json and BASE.png: accuracy (or agreement) against latency, size as area."""
+def write(path: Path, converted: Sequence[Converted]) -> None:
+    """Write the reports of several conversions as one JSON, whole or not at all."""
     models = [{"file": done.path.name, "bytes": done.size, **done.report} for done in converted]
-    write_json(base.with_suffix(".json"), {"format": REPORT_FORMAT, "models": models})
-    _plot(base.with_suffix(".png"), converted)
+    write_json(path, {"format": REPORT_FORMAT, "models": models})
 
 
-def _plot(path: Path, converted: Sequence[Converted]) -> None:
+def plot(path: Path, converted: Sequence[Converted]) -> None:
+    """Draw accuracy (or agreement, where faces are not labelled) against latency, size as area."""
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import keras
 import numpy as np
@@ -73,15 +74,16 @@ class Options:
     seed: int = 0
 
 
+def home_of(path: Path) -> Path:
+    """Return the folder for what is made of `path`: the run folder, or where the model lies."""
+    return path if (path / SPEC).exists() else path.parent
+
+
 def load_subject(path: Path, options: Options) -> Subject:
     """Read what is to be converted; raises `DataError`, `ModelError` or `UsageError`."""
-    subject = (
-        _from_run(path, options)
-        if (path / CONFIG).exists() or (path / SPEC).exists()
-        else (_from_model(path, options))
-    )
-    _refuse_overlap(subject)
-    return subject
+    if (path / CONFIG).exists() or (path / SPEC).exists():
+        return _from_run(path, options)
+    return _from_model(path, options)
 
 
 def _from_run(folder: Path, options: Options) -> Subject:
@@ -105,7 +107,7 @@ def _from_run(folder: Path, options: Options) -> Subject:
         spec=spec,
         model=model,
         sha256=sha256((folder / MODEL).read_bytes()),
-        calibration=_draw(calibration, options),
+        calibration=_draw(calibration, evaluation, options),
         evaluation=evaluation,
         seed=options.seed,
     )
@@ -123,14 +125,12 @@ def _from_model(path: Path, options: Options) -> Subject:
         )
     inner = _load_saved_model(path) if path.is_dir() else _load_keras(path)
     spec = _spec_of(inner, read_labels(options.labels), path)
-    calibration = _draw(_given(Path(options.calibration), spec), options)
+    scoring = _given(options.evaluation, spec) if options.evaluation is not None else None
+    calibration = _draw(_given(Path(options.calibration), spec), scoring, options)
     model = _taking_raw_pixels(inner, spec, options.input_range)
     spec = replace(spec, output=_output_kind(model, calibration.pixels))
-    if options.evaluation is not None:
-        evaluation = _given(options.evaluation, spec)
-    else:
+    if scoring is None:
         warn("no --evaluation: the gate compares answers on the calibration faces alone")
-        evaluation = Sample(calibration.pixels, None, calibration.origin)
     content = (path / "saved_model.pb" if path.is_dir() else path).read_bytes()
     return Subject(
         name=path.stem,
@@ -138,7 +138,7 @@ def _from_model(path: Path, options: Options) -> Subject:
         model=model,
         sha256=sha256(content),
         calibration=calibration,
-        evaluation=evaluation,
+        evaluation=scoring or replace(calibration, truth=None),
         seed=options.seed,
     )
 
@@ -219,28 +219,37 @@ def _read_sample(path: Path, spec: ModelSpec, origin: str) -> Sample:
             pixels = archive["pixels"]
             truth = archive.get("truth")
             origin = origin or f"{archive['split']} split"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise DataError(f"cannot read faces from {path}: {error}") from error
     if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:] or not len(pixels):
         raise DataError(f"{path} holds {pixels.dtype}{pixels.shape}, not uint8{spec.input_shape}")
+    if truth is not None and (
+        truth.shape != pixels.shape[:1] or truth.min() < 0 or truth.max() >= len(spec.labels)
+    ):
+        raise DataError(f"the truth in {path} does not fit its faces and the labels")
     return Sample(pixels, truth, origin)
 
 
-def _draw(sample: Sample, options: Options) -> Sample:
-    """Draw the calibration set: stratified where there are labels, seeded."""
+def _draw(sample: Sample, evaluation: Sample | None, options: Options) -> Sample:
+    """Draw the calibration set: stratified where there are labels, seeded, none that scores."""
+    sample = _refuse_scoring_faces(sample, evaluation)
     strata = sample.truth if sample.truth is not None else np.zeros(len(sample.pixels), np.int64)
     rows = stratified(strata, options.calibration_size, options.seed)
     return replace(sample, pixels=sample.pixels[rows], truth=strata[rows])
 
 
-def _refuse_overlap(subject: Subject) -> None:
-    """Calibrating on faces that score would flatter the model."""
-    if subject.evaluation.truth is None:
-        return
-    scoring = {face.tobytes() for face in subject.evaluation.pixels}
-    shared = sum(face.tobytes() in scoring for face in subject.calibration.pixels)
-    if shared:
+def _refuse_scoring_faces(calibration: Sample, evaluation: Sample | None) -> Sample:
+    """Leave out the calibration faces that score too: calibrating on them flatters the model."""
+    if evaluation is None:
+        return calibration
+    scoring = {face.tobytes() for face in evaluation.pixels}
+    rows = [i for i, face in enumerate(calibration.pixels) if face.tobytes() not in scoring]
+    refused = len(calibration.pixels) - len(rows)
+    if not rows:
         raise DataError(
-            f"{shared} calibration faces are in the evaluation set too: calibrate on training "
-            "pictures only"
+            "every calibration face is in the evaluation set too: calibrate on training pictures"
         )
+    if refused:
+        warn(f"refused {refused} calibration faces that are in the evaluation set too")
+    truth = calibration.truth[rows] if calibration.truth is not None else None
+    return replace(calibration, pixels=calibration.pixels[rows], truth=truth)

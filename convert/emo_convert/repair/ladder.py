@@ -18,6 +18,8 @@ from emo_edge.spec import ModelSpec
 
 PERCENTILES = (99.99, 99.9)
 FLOAT_LAYERS = (1, 3)
+# A float pooling or addition between int8 neighbours would gain nothing.
+FALLBACK = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def ladder(
         Step("equalize + bias correction", "the mean error of rounding taken out of each bias"),
         quantize(corrected, spec, calibration),
     )
-    worst = [error.name for error in layer_errors(corrected, spec, calibration)]
+    errors = layer_errors(corrected, spec, calibration)
+    worst = [error.name for error in errors if error.operator in FALLBACK]
     for count in FLOAT_LAYERS:
         yield (
             Step(

@@ -108,7 +108,7 @@ def _tensor_names(flatbuffer: bytes) -> frozenset[str]:
 def _label(name: str) -> str:
     """Shorten "net/re_lu/Relu;net/batch_norm/add;net/conv2d/convolution" to "conv2d + re_lu"."""
     parts = [part.split("/") for part in name.split(";")]
-    scopes = [part[-2] for part in parts if len(part) > 1]
+    scopes = [part[1] for part in parts if len(part) > 2]
     kept = [scope for scope in dict.fromkeys(scopes) if "batch_norm" not in scope]
     return " + ".join(reversed(kept or scopes)) or "output"
 
