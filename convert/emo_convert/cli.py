@@ -136,10 +136,10 @@ def run(
     converted, failures = _convert_each(subject, plans)
     if converted:
         report.show(converted)
-        if output is None:
+        if quantize == "all":
             report.write(home / "conversion.json", converted)
-        plot = output.with_suffix(".report.png") if output else home / "conversion.png"
-        report.plot(plot, converted)
+            report.plot(home / "conversion.png", converted)
+            say(f"wrote {home / 'conversion.json'} and {home / 'conversion.png'}")
     if failures:
         raise failures[0]
     say("next: copy one file to the device, then: emo-edge --model FILE --camera 0")
