@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -97,6 +98,9 @@ class JsonLines:
                 self._stream.write(json.dumps(as_record(frame, reading, self._live)) + "\n")
             self._stream.flush()
         except OSError as error:
+            # What is left in the buffer would fail once more when the stream is closed.
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), self._stream.fileno())
             raise OutputError(f"cannot write readings: {error.strerror or error}") from error
 
     def close(self) -> None:

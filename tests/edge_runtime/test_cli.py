@@ -1,0 +1,444 @@
+"""`emo-edge` as its users meet it: outputs, refusals with their exit codes, Ctrl-C."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from edge_runtime.drawn import INT8, LABELS, TIMELINE, flipped, labels_file, save, scene
+from edge_runtime.streaming import Camera
+from emo_edge import __version__
+from emo_edge.cli import app
+from emo_edge.contract import read_image
+from emo_edge.modelfile import Golden, pack, read_model
+
+EMO_EDGE = str(Path(sys.executable).with_name("emo-edge"))
+PARTS = read_model(INT8)
+FIELDS = (
+    "source", "frame", "time", "track", "label", "confidence", "probabilities", "box", "age",
+)  # fmt: skip
+Options = list[object]
+
+
+def edge(*options: object) -> Result:
+    return CliRunner().invoke(app, [str(option) for option in options])
+
+
+def records(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def face_picture(folder: Path, expression: str = "happy") -> Path:
+    return save(folder / f"{expression}.png", scene(expression)[0])
+
+
+def model_with(path: Path, golden: Golden | None = None, **changes: Any) -> Path:
+    assert PARTS.spec is not None
+    path.write_bytes(pack(PARTS.flatbuffer, dataclasses.replace(PARTS.spec, **changes), golden))
+    return path
+
+
+def bytes_in(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+# What it does ------------------------------------------------------------------------------------
+
+
+def test_a_picture_is_read(tmp_path: Path) -> None:
+    result = edge("--model", INT8, "--source", face_picture(tmp_path))
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{tmp_path / 'happy.png'}: happy ")
+    assert "1 frame(s), 1 reading(s)" in result.stderr
+
+
+def test_a_folder_is_read_picture_by_picture(tmp_path: Path) -> None:
+    for expression in ("happy", "surprised"):
+        face_picture(tmp_path, expression)
+    save(tmp_path / "wall.png", np.full((200, 200, 3), 90, np.uint8))
+    result = edge("--model", INT8, "--source", tmp_path)
+    said = [line.split(": ")[1].split()[0] for line in result.stdout.splitlines()]
+    assert (result.exit_code, said) == (0, ["happy", "surprised", "no"])
+
+
+def test_face_crops_are_read_without_a_detector(tmp_path: Path) -> None:
+    picture, (box,) = scene("surprised")
+    x, y, side, _ = (round(v) for v in box[:4])
+    crop = save(tmp_path / "crop.png", picture[y : y + side, x : x + side])
+    result = edge("--model", INT8, "--source", crop, "--detector", "none", "--jsonl", "-")
+    (record,) = records(result.stdout)
+    assert (result.exit_code, record["label"]) == (0, "surprised")
+    assert record["box"] == [0.0, 0.0, side, side]
+
+
+def test_the_timeline_of_a_drawn_video_is_read_in_order(video: Path) -> None:
+    result = edge("--model", INT8, "--source", video, "--jsonl", "-")
+    assert result.exit_code == 0
+    read = records(result.stdout)
+    order = [label for label, _ in groupby(r["label"] for r in read if r["label"] in LABELS)]
+    assert order == [expression for expression, _ in TIMELINE]
+    assert {r["track"] for r in read} == {1}
+    right, seen, begins = 0, 0, 0.0
+    for expression, seconds in TIMELINE:
+        # A change takes 0.4 s to happen and about as long to be believed.
+        settled = [r for r in read if begins + 0.8 <= r["time"] < begins + seconds]
+        seen += len(settled)
+        right += sum(r["label"] == expression for r in settled)
+        begins += seconds
+    assert seen >= 9
+    assert right >= 0.8 * seen
+
+
+def test_the_console_timeline_names_the_same_changes(video: Path) -> None:
+    lines = edge("--model", INT8, "--source", video).stdout.splitlines()
+    said = [line.split()[4] for line in lines]
+    assert [label for label in said if label in LABELS] == [name for name, _ in TIMELINE]
+
+
+def test_json_on_stdout_is_pure_and_has_the_documented_fields(video: Path) -> None:
+    done = subprocess.run(
+        [EMO_EDGE, "--model", str(INT8), "--source", str(video), "--jsonl", "-"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    read = records(done.stdout)
+    assert len(read) > 20
+    for record in read:
+        assert tuple(record) == FIELDS
+        assert record["source"] == str(video)
+        assert tuple(record["probabilities"]) == LABELS
+        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert len(record["box"]) == 4
+        assert record["age"] >= 0
+    assert done.stderr.splitlines() == [f"{video}: 36 frame(s), {len(read)} reading(s)"]
+
+
+def test_all_outputs_are_written_at_once(tmp_path: Path, video: Path) -> None:
+    jsonl, film, picture = (tmp_path / name for name in ("r.jsonl", "seen.mp4", "newest.png"))
+    outputs = ["--jsonl", jsonl, "--record", film, "--snapshot", picture]
+    result = edge("--model", INT8, "--source", video, *outputs)
+    assert result.exit_code == 0
+    assert "face 1" in result.stdout
+    assert len(records(jsonl.read_text())) > 20
+    assert frames_of(film) == 36
+    assert read_image(picture).shape == (240, 320, 3)
+    assert {path.name for path in tmp_path.iterdir()} == {"r.jsonl", "seen.mp4", "newest.png"}
+
+
+def test_nothing_is_written_unless_asked_for(tmp_path: Path, video: Path) -> None:
+    command = [EMO_EDGE, "--model", str(INT8), "--source", str(video)]
+    subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plain_model_works_with_labels(tmp_path: Path) -> None:
+    plain = bytes_in(tmp_path / "plain.tflite", PARTS.flatbuffer)
+    labels = labels_file(tmp_path / "labels.txt")
+    result = edge("--model", plain, "--labels", labels, "--source", face_picture(tmp_path))
+    assert result.exit_code == 0
+    assert ": happy " in result.stdout
+
+
+def test_an_unreadable_picture_among_good_ones_is_skipped(tmp_path: Path) -> None:
+    face_picture(tmp_path)
+    (tmp_path / "broken.jpg").write_bytes(b"junk")
+    result = edge("--model", INT8, "--source", tmp_path)
+    assert result.exit_code == 0
+    assert "broken.jpg" in result.stderr
+    assert "1 of 2 pictures" in result.stderr
+
+
+# What it refuses ---------------------------------------------------------------------------------
+
+
+def bad_golden() -> Golden:
+    assert PARTS.golden is not None
+    return Golden(PARTS.golden.pixels, np.roll(PARTS.golden.probabilities, 1, axis=1))
+
+
+WHOLE = INT8.read_bytes()
+MODELS: dict[str, tuple[Callable[[Path], Options], int, str]] = {
+    "missing": (lambda d: [d / "gone.tflite"], 4, "No such file"),
+    "jpeg": (
+        lambda d: [save(d / "face.jpg", scene("sad")[0]).rename(d / "m.tflite")],
+        4,
+        "is not a .tflite model",
+    ),
+    "end cut off": (lambda d: [bytes_in(d / "m.tflite", WHOLE[:-200])], 4, "is damaged"),
+    "half": (lambda d: [bytes_in(d / "m.tflite", WHOLE[:40_000])], 2, "a truncated copy"),
+    "flipped byte": (
+        lambda d: [bytes_in(d / "m.tflite", flipped(WHOLE, 33_333))],
+        4,
+        "checksum does not match",
+    ),
+    "wrong size": (
+        lambda d: [model_with(d / "m.tflite", width=64)],
+        4,
+        "takes (1, 48, 48, 1) but its metadata says (1, 48, 64, 1)",
+    ),
+    "wrong labels": (
+        lambda d: [model_with(d / "m.tflite", labels=LABELS[1:])],
+        4,
+        "gives (1, 5) but has 4 labels",
+    ),
+    "wrong answers": (
+        lambda d: [model_with(d / "m.tflite", bad_golden())],
+        4,
+        "golden vectors of",
+    ),
+    "plain, no labels": (
+        lambda d: [bytes_in(d / "m.tflite", PARTS.flatbuffer)],
+        2,
+        "give --labels FILE",
+    ),
+    "plain, few labels": (
+        lambda d: [
+            bytes_in(d / "m.tflite", PARTS.flatbuffer),
+            "--labels",
+            labels_file(d / "l.txt", LABELS[:3]),
+        ],
+        4,
+        "has 3 labels",
+    ),
+    "plain, labels missing": (
+        lambda d: [bytes_in(d / "m.tflite", PARTS.flatbuffer), "--labels", d / "gone.txt"],
+        3,
+        "cannot read labels",
+    ),
+    "labels given twice": (
+        lambda d: [INT8, "--labels", labels_file(d / "l.txt")],
+        2,
+        "carries its own labels",
+    ),
+    "range given twice": (lambda _: [INT8, "--input-range", 0, 1], 2, "carries its own labels"),
+}
+
+
+def assert_refused(result: Result, code: int, words: str) -> None:
+    """One line that begins with "error:", the documented code, no traceback, no result."""
+    assert result.exit_code == code, (result.stderr, result.exception)
+    assert words in result.stderr
+    *_, last = result.stderr.splitlines()
+    assert last.startswith("error: ")
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_a_model_that_cannot_be_used_is_refused(tmp_path: Path, case: str) -> None:
+    options, code, words = MODELS[case]
+    source = face_picture(tmp_path / "pictures")
+    result = edge("--source", source, "--jsonl", "-", "--model", *options(tmp_path))
+    assert_refused(result, code, words)
+
+
+def test_a_truncated_plain_model_is_refused_by_a_process_that_survives(tmp_path: Path) -> None:
+    wild = bytes_in(tmp_path / "m.tflite", b"\xf0\xff\xff\xff" + PARTS.flatbuffer[4:])
+    options = ["--labels", labels_file(tmp_path / "l.txt"), "--source", face_picture(tmp_path)]
+    command = [EMO_EDGE, "--model", wild, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "damaged or truncated; copy it again" in done.stderr
+
+
+def unreadable(folder: Path) -> Path:
+    for name in ("a.jpg", "b.png"):
+        bytes_in(folder / name, b"junk")
+    return folder
+
+
+def blank_wall(folder: Path) -> Path:
+    return save(folder / "wall.png", np.full((99, 99, 3), 90, np.uint8))
+
+
+ONE_SOURCE = "give one of --camera N and --source X"
+BACKENDS = "choose from auto, tflite_runtime, ai_edge_litert, tensorflow"
+SOURCES: dict[str, tuple[Callable[[Path], Options], int, str]] = {
+    "no camera": (lambda _: ["--camera", 99], 5, "no camera /dev/video99"),
+    "no device": (lambda _: ["--source", "/dev/video99"], 5, "no camera /dev/video99"),
+    "no file": (lambda d: ["--source", d / "gone.mp4"], 5, "no such file"),
+    "empty folder": (lambda d: ["--source", d], 5, "holds no pictures"),
+    "junk": (lambda d: ["--source", bytes_in(d / "x.mp4", b"junk")], 5, "neither a picture nor"),
+    "all unreadable": (lambda d: ["--source", unreadable(d)], 5, "none of the 2 pictures"),
+    "no face": (lambda d: ["--source", blank_wall(d)], 7, "no face found in"),
+    "both": (lambda _: ["--source", "0", "--camera", 0], 2, ONE_SOURCE),
+    "neither": (lambda _: [], 2, ONE_SOURCE),
+    "detector": (lambda _: ["--camera", 0, "--detector", "yolo"], 2, "choose from haar, none"),
+    "backend": (lambda _: ["--camera", 0, "--backend", "onnx"], 2, BACKENDS),
+    "film of stills": (
+        lambda d: ["--source", face_picture(d), "--record", d / "x.mp4"],
+        2,
+        "use --snapshot",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_a_source_or_option_that_cannot_be_used_is_refused(tmp_path: Path, case: str) -> None:
+    options, code, words = SOURCES[case]
+    assert_refused(edge("--model", INT8, "--jsonl", "-", *options(tmp_path)), code, words)
+
+
+def test_a_run_without_a_model_says_how_to_give_one(tmp_path: Path) -> None:
+    assert_refused(edge("--source", face_picture(tmp_path)), 2, "give --model FILE")
+
+
+@pytest.mark.parametrize("option", [["--detect", "haar"], ["--threads", "0"], ["--camera", "one"]])
+def test_an_option_that_does_not_exist_or_fit_is_exit_code_2(option: list[str]) -> None:
+    result = edge("--model", INT8, *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [("--jsonl", "r.jsonl"), ("--record", "seen.mp4"), ("--snapshot", "newest.jpg")],
+)
+def test_an_output_below_a_file_is_exit_code_8(
+    tmp_path: Path, video: Path, option: str, name: str
+) -> None:
+    (tmp_path / "file").write_text("kept")
+    result = edge("--model", INT8, "--source", video, option, tmp_path / "file" / name)
+    assert result.exit_code == 8
+    assert "error: cannot write" in result.stderr
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize("option", ["--record", "--snapshot"])
+def test_an_output_of_an_unknown_format_is_exit_code_2(
+    tmp_path: Path, video: Path, option: str
+) -> None:
+    result = edge("--model", INT8, "--source", video, option, tmp_path / "out.txt")
+    assert_refused(result, 2, f"{option} writes")
+
+
+def test_readings_into_a_closed_pipe_end_without_a_traceback() -> None:
+    with Camera(scene("happy")[0]) as camera:
+        command = [EMO_EDGE, "--model", str(INT8), "--source", camera.url, "--jsonl", "-"]
+        # Python then writes what is left in its buffer once more at exit.
+        buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
+        ) as child:
+            assert child.stdout is not None
+            assert child.stderr is not None
+            json.loads(child.stdout.readline())
+            child.stdout.close()
+            said = child.stderr.read().decode()
+    assert child.returncode == 8, said
+    assert "error: cannot write readings" in said
+    assert "Traceback" not in said
+
+
+# Ctrl-C ------------------------------------------------------------------------------------------
+
+
+def frames_of(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    assert capture.isOpened()
+    count = 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+def has_lines(path: Path, wanted: int) -> bool:
+    return path.exists() and path.read_text().count("\n") >= wanted
+
+
+def interrupt_when(child: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert child.poll() is None, "it ended by itself"
+        assert time.monotonic() < deadline, "it never began"
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGINT)
+
+
+def test_ctrl_c_on_a_live_stream_is_exit_code_130_and_leaves_every_file_whole(
+    tmp_path: Path,
+) -> None:
+    jsonl, film, picture = (tmp_path / name for name in ("r.jsonl", "seen.mp4", "newest.jpg"))
+    outputs = ["--jsonl", str(jsonl), "--record", str(film), "--snapshot", str(picture)]
+    with Camera(scene("happy")[0]) as camera:
+        command = [EMO_EDGE, "--model", str(INT8), "--source", camera.url, *outputs]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as child:
+            interrupt_when(child, lambda: has_lines(jsonl, 8))
+            out, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    assert "face 1  happy" in out
+    read = records(jsonl.read_text())
+    assert len(read) >= 8
+    assert jsonl.read_text().endswith("\n")
+    assert {record["label"] for record in read} == {"happy"}
+    assert all("utc" in record for record in read)
+    assert frames_of(film) >= 8
+    assert read_image(picture).shape == (240, 210, 3)
+    assert {path.name for path in tmp_path.iterdir()} == {"r.jsonl", "seen.mp4", "newest.jpg"}
+
+
+def test_a_stream_that_ends_is_exit_code_5_and_keeps_what_was_recorded(tmp_path: Path) -> None:
+    film = tmp_path / "seen.mp4"
+    with Camera(scene("happy")[0], frames=30) as camera:
+        result = edge("--model", INT8, "--source", camera.url, "--record", film)
+    assert result.exit_code == 5
+    assert "stopped delivering" in result.stderr
+    assert frames_of(film) >= 1
+
+
+# Help --------------------------------------------------------------------------------------------
+
+HEAVY = ("cv2", "numpy", "tflite_runtime", "ai_edge_litert", "tensorflow", "keras", "rich")
+LOADED = f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+
+
+def printed_by(code: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["doctor", "--help"], ["--version"]])
+def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
+    code = "import atexit, sys\n" + f"atexit.register(lambda: {LOADED})\n"
+    said = printed_by(code + "from emo_edge.cli import main\nmain()", *arguments)
+    assert said.splitlines()[-1] == "heavy: []"
+    assert len(said.splitlines()) > 1
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    assert printed_by(f"import sys, emo_edge; {LOADED}").strip() == "heavy: []"
+
+
+def test_the_public_names_are_there_and_an_unknown_one_is_an_attribute_error() -> None:
+    import emo_edge
+
+    assert all(getattr(emo_edge, name) is not None for name in emo_edge.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = emo_edge.nonsense
+
+
+def test_help_names_every_exit_code_and_the_version_is_the_packages() -> None:
+    said = " ".join(edge("--help").stdout.split())
+    for part in ("0 done", "2 usage", "3 data", "4 model", "5 source", "7 no face", "130 inter"):
+        assert part in said
+    assert edge("--version").stdout.strip() == f"emo-toolkit {__version__}"
