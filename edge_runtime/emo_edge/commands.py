@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import importlib.util
 import inspect
+import os
+import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 import typer
 
-from emo_edge.errors import EmoError, UsageError
+from emo_edge.errors import EmoError, OutputError, UsageError
 from emo_edge.messages import say
 from emo_edge.version import __version__
 
@@ -54,6 +56,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(130) from None
+        except BrokenPipeError:  # `| head`: nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(OutputError.exit_code) from None
 
     return run
 

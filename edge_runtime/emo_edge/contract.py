@@ -7,6 +7,7 @@ enlarging uses INTER_LINEAR_EXACT (INTER_LINEAR differs by a level between the t
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,8 +66,9 @@ def crop_face(image: Image, box: Box, margin: float) -> Image:
     """
     height, width = image.shape[:2]
     side = max(1, round(max(box.w, box.h) * (1.0 + 2.0 * margin)))
-    left = round(box.x + box.w / 2 - side / 2)
-    top = round(box.y + box.h / 2 - side / 2)
+    # Not round(): it goes to the even side, and a box moved by 1 would move the crop by 0 or 2.
+    left = math.floor(box.x + box.w / 2 - side / 2 + 0.5)
+    top = math.floor(box.y + box.h / 2 - side / 2 + 0.5)
     if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
         return image[top : top + side, left : left + side]
     rows = np.clip(np.arange(top, top + side), 0, height - 1)

@@ -49,7 +49,7 @@ def score(
     except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
         raise DataError(f"cannot read faces from {faces}: {error}") from error
     shape = classifier.spec.input_shape
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:]:
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:] or not len(pixels):
         raise DataError(f"{faces} holds {pixels.dtype}{pixels.shape}, the model takes uint8{shape}")
     scored, milliseconds = _timed(classifier, pixels)
     with atomic_path(answers) as temporary, temporary.open("wb") as file:

@@ -84,12 +84,7 @@ class JsonLines:
 
     def __init__(self, target: str, source: Source) -> None:
         self._live = source.kind == "live"
-        try:
-            self._stream = (
-                sys.stdout if target == "-" else Path(target).open("a", encoding="utf-8")  # noqa: SIM115 (closed by close)
-            )
-        except OSError as error:
-            raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
+        self._stream = sys.stdout if target == "-" else _open_to_append(Path(target))
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Write one line for each reading."""
@@ -107,6 +102,14 @@ class JsonLines:
         """Close the file (never stdout)."""
         if self._stream is not sys.stdout:
             self._stream.close()
+
+
+def _open_to_append(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def as_record(frame: Frame, reading: Reading, live: bool) -> dict[str, Any]:

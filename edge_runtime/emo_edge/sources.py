@@ -69,6 +69,8 @@ def open_source(text: str) -> Iterator[Source]:
 
     Raises `SourceError`, saying what is there instead where that helps.
     """
+    if not text.strip():  # an unset shell variable would mean the current folder
+        raise SourceError("the source is empty: give a camera index, a file, a folder or a URL")
     path = Path(text)
     if text.isdigit() or text.startswith("/dev/video"):
         with _live(text, _open_camera(text)) as source:

@@ -90,9 +90,10 @@ class ModelSpec:
             data = json.loads(content)
         except (ValueError, RecursionError) as error:
             raise ModelError(f"model metadata is not JSON: {error}") from error
-        if not isinstance(data, dict) or not isinstance(data.get("format"), int):
+        written = data.pop("format", None) if isinstance(data, dict) else None
+        if type(written) is not int or written < 1:  # not isinstance: True is an int
             raise ModelError("model metadata is not an emo-toolkit spec")
-        if data.pop("format") > SPEC_FORMAT:
+        if written > SPEC_FORMAT:
             raise ModelError("the model was written by a newer emo-toolkit: upgrade this one")
         try:
             return cls(**{name: _checked(name, value) for name, value in data.items()})

@@ -442,3 +442,25 @@ def test_help_names_every_exit_code_and_the_version_is_the_packages() -> None:
     for part in ("0 done", "2 usage", "3 data", "4 model", "5 source", "7 no face", "130 inter"):
         assert part in said
     assert edge("--version").stdout.strip() == f"emo-toolkit {__version__}"
+
+
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_source_is_not_the_current_folder(empty: str) -> None:
+    result = edge("--model", INT8, "--source", empty)
+    assert result.exit_code == 5
+    assert "the source is empty" in result.stderr
+
+
+def test_a_reader_that_goes_away_ends_the_run_without_a_traceback(video: Path) -> None:
+    command = [EMO_EDGE, "--model", str(INT8), "--source", str(video)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.close()
+        assert b"Traceback" not in running.stderr.read()
+    assert running.returncode == 8
+
+
+def test_the_folders_of_a_jsonl_file_are_made(video: Path, tmp_path: Path) -> None:
+    target = tmp_path / "logs" / "today" / "readings.jsonl"
+    assert edge("--model", INT8, "--source", video, "--jsonl", target).exit_code == 0
+    assert records(target.read_text())

@@ -55,6 +55,13 @@ def read(content: str | bytes) -> ModelSpec | None:
         return None
 
 
+@pytest.mark.parametrize("written", [0, -1, True, 1.0, "1", None])
+def test_a_format_that_never_was_is_refused(written: Any) -> None:
+    content = json.dumps({**SPEC.to_json(), "format": written})
+    with pytest.raises(ModelError, match="not an emo-toolkit spec"):
+        ModelSpec.from_json(content)
+
+
 @given(SPECS)
 def test_a_spec_survives_json(spec: ModelSpec) -> None:
     assert ModelSpec.from_json(json.dumps(spec.to_json())) == spec
