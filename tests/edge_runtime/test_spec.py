@@ -57,7 +57,7 @@ def read(content: str | bytes) -> ModelSpec | None:
 
 @pytest.mark.parametrize("written", [0, -1, True, 1.0, "1", None])
 def test_a_format_that_never_was_is_refused(written: Any) -> None:
-    content = json.dumps({**SPEC.to_json(), "format": written})
+    content = json.dumps({**VALID, "format": written})
     with pytest.raises(ModelError, match="not an emo-toolkit spec"):
         ModelSpec.from_json(content)
 
