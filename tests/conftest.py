@@ -8,6 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Shared cores make single examples slow now and then: that is no failure.
+settings.register_profile("toolkit", deadline=None)
+settings.load_profile("toolkit")
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 

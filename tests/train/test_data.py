@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import draw_faces
 
 from emo_edge.contract import prepare, read_image
 from emo_edge.errors import DataError
 from emo_edge.spec import ModelSpec
 from emo_train.data import Dataset, class_folders, load_evaluation, load_folders, stratified
+from running import draw_faces
 
 COUNTS = {"train": 10, "validation": 3, "test": 4}
 
@@ -219,9 +219,9 @@ REFUSALS: list[tuple[Callable[[Path], object], str]] = [
     (a_single_picture, r"class angry has 1 usable picture"),
     (an_untrained_class, "has classes that training lacks: angry"),
     (garbage_only, "holds no readable picture"),
-    (a_class_of_garbage, "sad"),
+    (a_class_of_garbage, "class sad has no usable training picture"),
     (known_test_pictures, "the test split is empty"),
-    (a_test_split_beside_classes, "train"),
+    (a_test_split_beside_classes, "has a test split but no train/"),
 ]
 
 

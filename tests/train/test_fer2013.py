@@ -83,7 +83,7 @@ def test_a_folder_with_the_csv_is_recognised(fer: Path) -> None:
         ((5, 4, 1, 0, 0, 0, 0, 0, 0, 0), {"neutral": 5 / 9, "happy": 4 / 9}, True, True),
         ((5, 5, 0, 0, 0, 0, 0, 0, 0, 0), {"neutral": 0.5, "happy": 0.5}, True, False),
         ((5, 4, 0, 0, 0, 0, 0, 0, 1, 0), {"neutral": 5 / 9, "happy": 4 / 9}, True, True),
-        ((0, 0, 3, 3, 3, 0, 0, 0, 0, 1), {n: 1 / 3 for n in FERPLUS_LABELS[2:5]}, True, False),
+        ((0, 0, 3, 3, 3, 0, 0, 0, 0, 1), dict.fromkeys(FERPLUS_LABELS[2:5], 1 / 3), True, False),
         ((0, 0, 0, 0, 0, 6, 0, 0, 4, 0), {"disgust": 1.0}, True, True),
         ((0, 0, 0, 0, 0, 0, 4, 2, 3, 0), {"fear": 2 / 3, "contempt": 1 / 3}, True, False),
         ((0, 0, 0, 0, 4, 0, 0, 0, 6, 0), {"angry": 1.0}, False, False),
@@ -118,7 +118,9 @@ def test_whatever_the_votes_a_row_that_scores_trains_and_its_targets_sum_to_one(
         ("ferplus-soft", {"train": [0, 1], "validation": [3], "test": [6]}),
     ],
 )
-def test_each_usage_becomes_its_split(fer: Path, kind: LabelKind, rows: dict[str, list[int]]) -> None:
+def test_each_usage_becomes_its_split(
+    fer: Path, kind: LabelKind, rows: dict[str, list[int]]
+) -> None:
     dataset = load_fer2013(fer, spec_of(kind), kind, seed=0)
     named = {split: [f"fer2013.csv:{row}" for row in chosen] for split, chosen in rows.items()}
     assert {split: list(faces.names) for split, faces in dataset.splits.items()} == named

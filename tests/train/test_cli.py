@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from emo_edge.contract import prepare, read_image
+from emo_edge.spec import ModelSpec
+from emo_train.cli import app
+from running import assert_done, assert_refused, call, command_line, draw_faces, run
+
+# What emo_edge/runfolder.py promises of a finished run.
+RUN_FILES = {
+    "config.json",
+    "history.csv",
+    "model.keras",
+    "calibration.npz",
+    "evaluation.npz",
+    "metrics.json",
+    "samples.png",
+    "curves.png",
+    "confusion.png",
+    "spec.json",
+}
+TINY = ("--architecture", "micro", "--batch-size", "8")
+
+
+def read_spec(run_folder: Path) -> ModelSpec:
+    return ModelSpec.from_json((run_folder / "spec.json").read_bytes())
+
+
+def read_json(path: Path) -> dict[str, object]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def epochs_of(run_folder: Path) -> list[int]:
+    with (run_folder / "history.csv").open(newline="") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def prepared(spec: ModelSpec, folder: Path) -> set[bytes]:
+    return {prepare(read_image(path), spec).tobytes() for path in folder.rglob("*.png")}
+
+
+def faces_in(archive: Path) -> set[bytes]:
+    return {face.tobytes() for face in np.load(archive)["pixels"]}
+
+
+def test_a_run_leaves_the_documented_files_and_no_other(run_folder: Path) -> None:
+    assert {path.name for path in run_folder.iterdir()} == RUN_FILES
+
+
+def test_the_spec_is_the_contract_that_was_asked_for(run_folder: Path) -> None:
+    spec = read_spec(run_folder)
+    assert spec.labels == ("happy", "sad")
+    assert spec.input_shape == (1, 48, 48, 1)
+    assert (spec.output, spec.input_range, spec.threshold) == ("logits", (0.0, 255.0), 0.625)
+    assert spec.training["metrics"] == read_json(run_folder / "metrics.json")
+    assert spec.training["recipe"] == read_json(run_folder / "config.json")["recipe"]
+
+
+def test_the_metrics_say_how_they_came_about(run_folder: Path, drawn: Path) -> None:
+    metrics = read_json(run_folder / "metrics.json")
+    assert metrics["protocol"] == {
+        "selected_on": "validation (best epoch, temperature)",
+        "scored_on": "test",
+        "crops": "single",
+        "labels": "folders",
+    }
+    data, versions = metrics["data"], metrics["versions"]
+    assert isinstance(data, dict)
+    assert data["images"] == {"train": 54, "validation": 6, "test": 14}
+    assert len(data["sha256"]) == 64
+    assert versions.keys() == {"emo-toolkit", "keras", "tensorflow", "python"}
+
+
+def test_the_metrics_are_those_of_the_model_on_the_evaluation_faces(run_folder: Path) -> None:
+    model = keras.saving.load_model(run_folder / "model.keras", compile=False)
+    evaluation = np.load(run_folder / "evaluation.npz")
+    answers = model.predict(evaluation["pixels"].astype(np.float32), verbose=0).argmax(axis=1)
+    hits = int((answers == evaluation["truth"]).sum())
+    metrics = read_json(run_folder / "metrics.json")
+    assert metrics["images"] == len(evaluation["truth"]) == 14
+    assert metrics["top1"] == round(hits / 14, 4)
+
+
+def test_the_evaluation_faces_are_the_test_split(run_folder: Path, drawn: Path) -> None:
+    evaluation, spec = np.load(run_folder / "evaluation.npz"), read_spec(run_folder)
+    assert str(evaluation["split"]) == "test"
+    assert len(evaluation["names"]) == 14
+    for pixels, truth, name in zip(
+        evaluation["pixels"], evaluation["truth"], evaluation["names"], strict=True
+    ):
+        assert Path(name).parts[:2] == ("test", spec.labels[truth])
+        np.testing.assert_array_equal(pixels, prepare(read_image(drawn / name), spec)[0])
+
+
+def test_calibration_faces_come_from_training_alone(run_folder: Path, drawn: Path) -> None:
+    calibration = faces_in(run_folder / "calibration.npz")
+    assert calibration <= prepared(read_spec(run_folder), drawn / "train")
+    assert not calibration & faces_in(run_folder / "evaluation.npz")
+
+
+def test_every_epoch_is_in_the_history_once(run_folder: Path) -> None:
+    assert epochs_of(run_folder) == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(("seed", "same"), [("0", True), ("1", False)])
+def test_the_seed_decides_which_faces_train(
+    tmp_path: Path, drawn: Path, run_folder: Path, seed: str, same: bool
+) -> None:
+    again = tmp_path / "again"
+    options = (*TINY, "--epochs", "1", "--seed", seed)
+    assert_done(call(app, "--data", drawn, "--out", again, *options))
+    # All training faces calibrate here: what is missing was carved off for validation.
+    first, second = (np.load(folder / "calibration.npz") for folder in (run_folder, again))
+    assert np.array_equal(first["pixels"], second["pixels"]) == same
+    data = [read_json(folder / "metrics.json")["data"] for folder in (run_folder, again)]
+    assert (data[0] == data[1]) == same
+
+
+def test_one_tree_of_colour_pictures_trains_a_colour_model(tmp_path: Path) -> None:
+    for seed, label in enumerate(("angry", "happy", "sad")):
+        draw_faces(tmp_path / "data" / label, 8, seed=seed, colour=True)
+    out = tmp_path / "deep" / "below" / "run"
+    options = (*TINY, "--epochs", "1", "--colour", "rgb", "--input-size", "32")
+    options = (*options, "--crop-margin", "0.1")
+    assert_done(call(app, "--data", tmp_path / "data", "--out", out, *options))
+    spec = read_spec(out)
+    assert spec.labels == ("angry", "happy", "sad")
+    assert (spec.input_shape, spec.crop_margin) == ((1, 32, 32, 3), 0.1)
+    metrics = read_json(out / "metrics.json")
+    assert metrics["images"] == 3
+    assert metrics["protocol"]["scored_on"] == "validation"  # type: ignore[index]
+
+
+def stop_after(epochs: int, how: signal.Signals, drawn: Path, out: Path, of: int) -> int:
+    """Start a training of `of` epochs, stop it by a signal, and return how it ended."""
+    options = (*TINY, "--epochs", str(of), "--data", str(drawn), "--out", str(out))
+    history = out / "history.csv"
+    with subprocess.Popen(command_line("emo-train", *options), stderr=subprocess.PIPE) as training:
+        while training.poll() is None:
+            if history.exists() and history.read_text().count("\n") > epochs:
+                training.send_signal(how)
+                break
+            time.sleep(0.01)
+        training.communicate()
+        return training.returncode
+
+
+@pytest.mark.parametrize(
+    ("epochs", "how", "code"),
+    [(2, signal.SIGKILL, -signal.SIGKILL), (8, signal.SIGINT, 130)],
+    ids=["killed in the middle", "Ctrl-C after the last epoch"],
+)
+def test_an_interrupted_run_is_resumed_to_its_end(
+    tmp_path: Path, drawn: Path, epochs: int, how: signal.Signals, code: int
+) -> None:
+    out = tmp_path / "run"
+    assert stop_after(epochs, how, drawn, out, of=8) == code
+    assert not (out / "spec.json").exists()
+    again = call(app, "--data", drawn, "--out", out)
+    assert_refused(again, 2, "unfinished", f"emo-train --resume {out}")
+    assert_done(run("emo-train", "--resume", out))
+    assert epochs_of(out) == list(range(8))
+    assert {path.name for path in out.iterdir()} == RUN_FILES
+    assert read_spec(out).training["recipe"]["epochs"] == 8
+
+
+def test_a_finished_run_is_neither_overwritten_nor_resumed(run_folder: Path, drawn: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run_folder.iterdir()}
+    assert_refused(call(app, "--data", drawn, "--out", run_folder), 2, "holds a finished run")
+    assert_refused(call(app, "--resume", run_folder), 2, "nothing to resume")
+    assert {path: path.stat().st_mtime_ns for path in run_folder.iterdir()} == before
+
+
+def test_an_output_that_holds_something_else_is_left_alone(tmp_path: Path, drawn: Path) -> None:
+    file, folder = tmp_path / "file", tmp_path / "folder"
+    file.write_text("mine")
+    folder.mkdir()
+    (folder / "mine.txt").write_text("mine")
+    for out in (file, folder):
+        refused = call(app, "--data", drawn, "--out", out)
+        assert_refused(refused, 2, str(out), "is not an empty folder")
+    assert [file.read_text(), (folder / "mine.txt").read_text()] == ["mine", "mine"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--data", "faces"), 2, ("--out",)),
+        (("--out", "run"), 2, ("--data",)),
+        (("--resume", "run", "--data", "faces"), 2, ("--resume",)),
+        (("--resume", "nowhere"), 3, ("nowhere is not a run folder",)),
+        (("--data", "nowhere", "--out", "run"), 3, ("nowhere does not exist",)),
+        (
+            ("--data", "faces", "--out", "run", "--architecture", "huge"),
+            2,
+            ("'huge'", "micro, small, base"),
+        ),
+        (
+            ("--data", "faces", "--out", "run", "--labels", "ferplus"),
+            2,
+            ("faces holds no fer2013.csv",),
+        ),
+        (
+            ("--data", "fer", "--out", "run", "--labels", "raf"),
+            2,
+            ("'raf'", "fer, ferplus, ferplus-soft"),
+        ),
+        (("--data", "faces", "--out", "run", "--colour", "sepia"), 2, ("sepia",)),
+        (("--data", "faces", "--out", "run", "--crop-margin", "9"), 2, ("crop margin",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) and "--" in value[0] else None,
+)
+def test_what_cannot_be_trained_is_refused_before_anything_is_written(
+    tmp_path: Path,
+    drawn: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    code: int,
+    words: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(drawn, "faces")
+    Path("fer").mkdir()
+    Path("fer", "fer2013.csv").write_text("emotion,pixels,Usage\n")
+    assert_refused(call(app, *options), code, *words)
+    assert not Path("run").exists()
+
+
+def test_a_training_that_diverges_says_what_to_lower(tmp_path: Path, drawn: Path) -> None:
+    options = (*TINY, "--epochs", "2", "--learning-rate", "1e30")
+    outcome = call(app, "--data", drawn, "--out", tmp_path / "run", *options)
+    assert_refused(outcome, 3, "diverged", "--learning-rate")
+    assert not (tmp_path / "run" / "spec.json").exists()
+
+
+def test_synthesize_draws_the_same_data_for_the_same_seed(tmp_path: Path) -> None:
+    for out in ("a", "b"):
+        assert_done(call(app, "synthesize", "--out", tmp_path / out, "--per-class", "2"))
+    first, second = (
+        {path.relative_to(tmp_path / out): path.read_bytes() for path in files}
+        for out in ("a", "b")
+        for files in [sorted((tmp_path / out).rglob("*.png"))]
+    )
+    assert first == second
+    assert len(first) == 5 * (2 + 1)
+
+
+def test_synthesize_refuses_a_folder_that_exists(tmp_path: Path) -> None:
+    assert_refused(call(app, "synthesize", "--out", tmp_path), 2, "exists")
