@@ -80,6 +80,6 @@ def models(once: Once, run_folder: Path) -> dict[str, Path]:
         shutil.copytree(run_folder, folder)
         assert_done(run("emo-convert", folder, "--quantize", "all"))
 
-    names = {"none": "float32", "fp16": "fp16", "dynamic": "dynamic", "int8": "int8"}
+    names = {"none": "float32", **{name: name for name in ("fp16", "dynamic", "int8", "int16x8")}}
     folder = once("models", convert)
     return {name: folder / f"models-{suffix}.tflite" for name, suffix in names.items()}

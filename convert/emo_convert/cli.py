@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emo_edge.artifacts import require_writable
 from emo_edge.commands import guarded, new_app, require_extra, show_version
 from emo_edge.errors import EmoError, UsageError
-from emo_edge.messages import hushed, say
+from emo_edge.messages import hushed, say, warn
+
+FEW_FACES = 200  # one answer is then half a point: half of what the gate allows
 
 if TYPE_CHECKING:
     from emo_convert.convert import Converted, Plan
@@ -129,6 +132,9 @@ def run(
         )
         for name in (QUANTIZATIONS if quantize == "all" else [quantize])
     }
+    for target in plans:
+        require_writable(target)
+    _warn_of_coarse_gate(len(subject.evaluation.pixels))
     if debug_layers:
         _report_layers(
             subject, (output or home / f"{subject.name}-int8").with_suffix(".layers.png")
@@ -143,6 +149,11 @@ def run(
     if failures:
         raise failures[0]
     say("next: copy one file to the device, then: emo-edge --model FILE --camera 0")
+
+
+def _warn_of_coarse_gate(faces: int) -> None:
+    if faces < FEW_FACES:
+        warn(f"{faces} evaluation faces: a single answer is {100 / faces:.1f} points of the gate")
 
 
 def _convert_each(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from emo_edge.runfolder import CALIBRATION, CONFIG, EVALUATION, MODEL, SPEC
 from emo_edge.spec import ModelSpec
 
 CALIBRATION_SIZE = 512
+LEAST_COVERAGE = 200  # of the 255 steps from black to white; a few ordinary pictures have them
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,11 @@ def _load_keras(path: Path) -> keras.Model:
     try:
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+        # Keras wraps the cause in the whole configuration of the model.
+        causes = re.findall(r"Exception encountered: (.+)", str(error)) or str(error).splitlines()
         raise ModelError(
-            f"{path} is not a Keras model that can be read here ({reason}); custom layers must be "
-            "replaced by Keras' own before conversion"
+            f"{path} is not a Keras model that can be read here ({causes[-1].strip()}); custom "
+            "layers must be replaced by Keras' own before conversion"
         ) from error
 
 
@@ -233,6 +236,9 @@ def _read_sample(path: Path, spec: ModelSpec, origin: str) -> Sample:
 def _draw(sample: Sample, evaluation: Sample | None, options: Options) -> Sample:
     """Draw the calibration set: stratified where there are labels, seeded, none that scores."""
     sample = _refuse_scoring_faces(sample, evaluation)
+    low, high = int(sample.pixels.min()), int(sample.pixels.max())
+    if high - low < LEAST_COVERAGE:
+        warn(f"the calibration faces cover pixels {low} to {high} only: int8 may clip the others")
     strata = sample.truth if sample.truth is not None else np.zeros(len(sample.pixels), np.int64)
     rows = stratified(strata, options.calibration_size, options.seed)
     return replace(sample, pixels=sample.pixels[rows], truth=strata[rows])

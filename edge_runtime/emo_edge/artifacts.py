@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -21,15 +22,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, since OpenCV and Keras choose the format by it.
     Raises `OutputError` if the place cannot be written; whatever stood there before stays.
     """
-    try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            dir=final.parent, prefix=f".{final.stem}.", suffix=final.suffix
-        )
-        os.close(handle)
-    except OSError as error:
-        raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
-    temporary = Path(name)
+    temporary = _temporary_beside(final)
     try:
         yield temporary
         _publish(temporary, final)
@@ -37,6 +30,25 @@ def atomic_path(final: Path) -> Iterator[Path]:
         raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_writable(final: Path) -> None:
+    """Raise `OutputError` now, rather than after long work, if `final` cannot be written."""
+    _temporary_beside(final).unlink()
+
+
+def _temporary_beside(final: Path) -> Path:
+    try:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=final.parent, prefix=f".{final.stem}.", suffix=final.suffix
+        )
+    except OSError as error:
+        raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
+    os.close(handle)
+    return Path(name)
 
 
 def _publish(temporary: Path, final: Path) -> None:

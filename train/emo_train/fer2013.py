@@ -149,6 +149,8 @@ def _read_pixels(
             emotion = int(row["emotion"])
             if not 0 <= emotion < len(FER_LABELS):
                 raise ValueError(f"emotion {emotion}")
+            if row["Usage"] not in USAGES:
+                raise ValueError(f"Usage {row['Usage']!r} is none of {', '.join(USAGES)}")
         except (ValueError, OverflowError) as error:
             raise DataError(f"{path} line {number} is not a FER2013 row: {error}") from error
         usages.append(row["Usage"])

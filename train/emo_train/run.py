@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from emo_edge.artifacts import atomic_path, write_json
 from emo_edge.contract import Image, probabilities
-from emo_edge.errors import ModelError, UsageError
+from emo_edge.errors import DataError, ModelError, UsageError
 from emo_edge.messages import say
 from emo_edge.metrics import confusion, summary
 from emo_edge.runfolder import (
@@ -75,7 +75,7 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     recipe = Recipe.from_json(config["recipe"])
     dataset = _load(config, spec, recipe.seed)
     _describe(dataset)
-    write_json(run / CONFIG, config)
+    _begin(run, config, dataset.fingerprint())
     _plot_samples(run, dataset, recipe)
     splits = dataset.splits
     model = fit(run, splits["train"], splits["validation"], spec.labels, recipe)
@@ -90,6 +90,16 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     write_json(run / SPEC, dataclasses.replace(spec, training=training).to_json())
     forget_progress(run)
     return metrics
+
+
+def _begin(run: Path, config: Mapping[str, Any], fingerprint: str) -> None:
+    """Write the configuration; refuse to go on with other data than the run began with."""
+    if config.get("fingerprint", fingerprint) != fingerprint:
+        raise DataError(
+            f"the pictures in {config['data']} changed since {run} began: put them back, or start "
+            "a new run"
+        )
+    write_json(run / CONFIG, {**config, "fingerprint": fingerprint})
 
 
 def _load(config: Mapping[str, Any], spec: ModelSpec, seed: int) -> Dataset:

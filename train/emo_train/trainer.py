@@ -60,7 +60,10 @@ def fit(
         ],
     )
     if not all(math.isfinite(loss) for loss in history.history.get("loss", [])):
-        raise DataError("training diverged (the loss is not a number): lower --learning-rate")
+        raise DataError(
+            "training diverged (the loss is not a number): start a new "
+            "run with a lower --learning-rate"
+        )
     return keras.saving.load_model(run / BEST, compile=False)
 
 
@@ -142,7 +145,10 @@ def best_so_far(history: Path) -> float:
 
 
 class Backup(keras.callbacks.Callback):  # type: ignore[misc]
-    """Save the model and its optimizer after every epoch, whole or not at all."""
+    """Save the model and its optimizer after every epoch, whole or not at all.
+
+    A diverged model is not kept: going on with it would be of no use.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -150,8 +156,9 @@ class Backup(keras.callbacks.Callback):  # type: ignore[misc]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
         """Save."""
-        with atomic_path(self._path) as temporary:
-            self.model.save(temporary)
+        if math.isfinite((logs or {})["loss"]):
+            with atomic_path(self._path) as temporary:
+                self.model.save(temporary)
 
 
 class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]

@@ -1,0 +1,50 @@
+"""What lies beside a converted model: report, model card, table and plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+
+from running import assert_done, run
+
+
+@pytest.fixture
+def card(models: dict[str, Path]) -> str:
+    return models["int8"].with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_the_card_says_what_the_model_is_not_for_and_what_it_was_measured_on(card: str) -> None:
+    assert "AI Act, Art. 5(1)(f)" in card
+    assert "| happy |" in card and "| sad |" in card
+    assert "14, test split" in card
+    assert "tflite_runtime 2.14.0" in card
+
+
+def test_all_conversions_together_make_one_report_and_one_plot(models: dict[str, Path]) -> None:
+    folder = models["int8"].parent
+    report = json.loads((folder / "conversion.json").read_text(encoding="utf-8"))
+    assert [model["file"] for model in report["models"]] == [path.name for path in models.values()]
+    for model in report["models"]:
+        assert model["bytes"] == (folder / model["file"]).stat().st_size
+        assert all(parity["median_ms"] > 0 for parity in model["parity"])
+    plot = cv2.imread(str(folder / "conversion.png"))
+    assert plot is not None and plot.shape[1] > 400
+
+
+# Pixels and answers are float by request; everything between them is not.
+@pytest.mark.parametrize(
+    ("pixels", "activations"),
+    [("int8", "24 INT8; 100% integer"), ("float32", "2 FLOAT32, 24 INT8")],
+)
+def test_other_pixel_types_are_made_on_request(
+    run_folder: Path, tmp_path: Path, pixels: str, activations: str
+) -> None:
+    target = tmp_path / "face.tflite"
+    options = ("--pixels", pixels, "--min-agreement", "0.8", "-o", target)
+    assert_done(run("emo-convert", run_folder, "--quantize", "int8", *options))
+    told = run("emo-convert", "inspect", target).stdout
+    assert activations in told
+    assert "golden       8 vectors" in told

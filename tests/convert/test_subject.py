@@ -1,0 +1,197 @@
+"""Keras models that emo-train did not make: .keras, .h5, SavedModel, with faces beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from emo_convert.heads import without_softmax
+from emo_convert.subject import Options, load_subject
+from emo_edge.errors import DataError, EmoError, ModelError, UsageError
+from running import draw_faces
+
+LABELS = ("happy", "sad", "neutral")
+
+
+def a_net(*, softmax: bool = True, size: int | None = 32) -> keras.Model:
+    """Return a small net that takes colour faces scaled to [-1, 1]."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((size, size, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, activation="relu")(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    activation = "softmax" if softmax else None
+    return keras.Model(inputs, keras.layers.Dense(len(LABELS), activation=activation)(x))
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.txt"
+    path.write_text("\n".join(LABELS))
+    return path
+
+
+@pytest.fixture
+def options(tmp_path: Path, labels: Path) -> Options:
+    draw_faces(tmp_path / "train" / "happy", 6, seed=1, colour=True)
+    draw_faces(tmp_path / "train" / "sad", 6, seed=2, colour=True)
+    draw_faces(tmp_path / "test" / "happy", 4, seed=3, colour=True)
+    return Options(
+        labels=labels,
+        input_range=(-1.0, 1.0),
+        calibration=str(tmp_path / "train"),
+        evaluation=tmp_path / "test",
+    )
+
+
+def saved(model: keras.Model, path: Path) -> Path:
+    if path.suffix:
+        model.save(path)
+    else:
+        model.export(path, verbose=False)
+    return path
+
+
+@pytest.mark.parametrize("name", ["net.keras", "net.h5", "net"])
+def test_a_model_takes_raw_pixels_whatever_it_was_trained_on(
+    tmp_path: Path, options: Options, name: str
+) -> None:
+    net = a_net()
+    subject = load_subject(saved(net, tmp_path / name), options)
+    faces = subject.evaluation.pixels
+    assert (subject.spec.labels, subject.spec.colour, subject.spec.output) == (
+        LABELS,
+        "rgb",
+        "probabilities",
+    )
+    expected = net.predict(faces / 127.5 - 1.0, verbose=0)
+    answers = subject.model.predict(faces.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
+    assert subject.evaluation.truth is not None
+    assert subject.evaluation.truth.tolist() == [0, 0, 0, 0]
+
+
+def test_logits_are_told_from_probabilities(tmp_path: Path, options: Options) -> None:
+    subject = load_subject(saved(a_net(softmax=False), tmp_path / "net.keras"), options)
+    assert subject.spec.output == "logits"
+
+
+def test_without_labelled_faces_the_calibration_faces_are_compared(
+    tmp_path: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = Options(options.labels, options.input_range, options.calibration)
+    subject = load_subject(saved(a_net(), tmp_path / "net.keras"), bare)
+    assert subject.evaluation.truth is None
+    np.testing.assert_array_equal(subject.evaluation.pixels, subject.calibration.pixels)
+    assert "no --evaluation" in capsys.readouterr().err
+
+
+def test_the_calibration_set_is_stratified_seeded_and_of_the_size_asked_for(
+    tmp_path: Path, options: Options
+) -> None:
+    net = saved(a_net(), tmp_path / "net.keras")
+
+    def drawn(seed: int) -> np.ndarray:
+        chosen = Options(
+            options.labels, calibration=options.calibration, calibration_size=6, seed=seed
+        )
+        sample = load_subject(net, chosen).calibration
+        assert sample.truth is not None
+        assert sample.truth.tolist() == [0, 0, 0, 1, 1, 1]
+        return sample.pixels
+
+    np.testing.assert_array_equal(drawn(1), drawn(1))
+    assert not np.array_equal(drawn(1), drawn(2))
+
+
+def another_count_of_labels(model: Path, labels: Path) -> Path:
+    labels.write_text("happy\nsad\n")
+    return model
+
+
+def no_keras_model(model: Path, labels: Path) -> Path:
+    model.write_bytes(b"junk")
+    return model
+
+
+def any_input_size(model: Path, labels: Path) -> Path:
+    return saved(a_net(size=None), model)
+
+
+def an_empty_folder(model: Path, labels: Path) -> Path:
+    (model.parent / "empty").mkdir()
+    return model.parent / "empty"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (another_count_of_labels, ModelError, "there are 2 labels"),
+        (no_keras_model, ModelError, "is not a Keras model that can be read here"),
+        (any_input_size, ModelError, "height, width"),
+        (an_empty_folder, DataError, "neither a run folder made by emo-train nor a SavedModel"),
+    ],
+)
+def test_a_model_that_cannot_be_converted_is_refused(
+    tmp_path: Path,
+    options: Options,
+    labels: Path,
+    spoil: Callable[[Path, Path], Path],
+    error: type[EmoError],
+    message: str,
+) -> None:
+    model = spoil(saved(a_net(), tmp_path / "net.keras"), labels)
+    with pytest.raises(error, match=message):
+        load_subject(model, options)
+
+
+@pytest.mark.parametrize("missing", ["labels", "calibration"])
+def test_a_model_without_a_run_needs_labels_and_faces(
+    tmp_path: Path, options: Options, missing: str
+) -> None:
+    given = {"labels": options.labels, "calibration": options.calibration}
+    given.pop(missing)
+    with pytest.raises(UsageError, match="give --labels FILE and --calibration DIR"):
+        load_subject(saved(a_net(), tmp_path / "net.keras"), Options(**given))
+
+
+def test_a_custom_layer_without_its_class_is_named(tmp_path: Path, options: Options) -> None:
+    class Mystery(keras.layers.Layer):
+        def call(self, inputs: object) -> object:
+            return inputs
+
+    net = a_net()
+    odd = keras.Model(net.inputs, Mystery()(net.outputs[0]))
+    with pytest.raises(ModelError, match="Mystery"):
+        load_subject(saved(odd, tmp_path / "net.keras"), options)
+
+
+def a_last_dense(x: object) -> object:
+    return keras.layers.Dense(3, activation="softmax")(x)
+
+
+def a_last_activation(x: object) -> object:
+    return keras.layers.Activation("softmax")(keras.layers.Dense(3)(x))
+
+
+def a_last_softmax(x: object) -> object:
+    return keras.layers.Softmax()(keras.layers.Dense(3)(x))
+
+
+@pytest.mark.parametrize("head", [a_last_dense, a_last_activation, a_last_softmax])
+def test_a_softmax_is_taken_off_whatever_layer_holds_it(head: Callable[[object], object]) -> None:
+    inputs = keras.Input((5,))
+    net = keras.Model(inputs, head(inputs))
+    bare = without_softmax(net)
+    assert bare is not None
+    x = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    powers = np.exp(bare.predict(x, verbose=0))
+    expected = net.predict(x, verbose=0)
+    np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-6)
+
+
+def test_a_net_without_softmax_has_none_to_take_off() -> None:
+    assert without_softmax(a_net(softmax=False)) is None
