@@ -34,7 +34,8 @@ def samples(
     """Draw a contact sheet: for each class some faces as they are, below them augmented."""
     rng = np.random.default_rng(seed)
     count = SAMPLES_PER_CLASS
-    figure, axes = plt.subplots(2 * len(labels), count, figsize=(count, 2 * len(labels)))
+    rows = 2 * len(labels)
+    figure, axes = plt.subplots(rows, count, figsize=(count, 1.1 * rows), layout="constrained")
     for axis in axes.flat:
         axis.axis("off")
     for index, label in enumerate(labels):
