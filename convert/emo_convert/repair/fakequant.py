@@ -6,6 +6,7 @@ exported.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -16,6 +17,9 @@ from emo_convert.repair.graph import clone, copy, observe, stored, wiring
 from emo_edge.contract import Image
 
 TINIEST = 1e-8  # the narrowest range: a silent channel must not divide by zero
+# TFLite rounds halves away from zero, the fake quantization rounds them up: pixels scaled to
+# [-1, 1], which lie half a step beside every level, would all be shifted by it.
+AWAY_FROM_ZERO = 1 + 1e-5
 
 
 def _rounded_kernel(kernel: Any) -> Any:
@@ -76,7 +80,8 @@ class Stored(layers.Layer):  # type: ignore[misc]
 
     def call(self, inputs: Any) -> Any:
         """Round and clip."""
-        return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high, 8)
+        values = inputs * AWAY_FROM_ZERO
+        return tf.quantization.fake_quant_with_min_max_args(values, self.low, self.high, 8)
 
 
 _ROUNDED: dict[Any, Any] = {
@@ -108,16 +113,26 @@ def simulate(model: keras.Model, calibration: Image) -> keras.Model:
         outputs = layer(*inputs, **options)
         if layer.name not in ranges:
             return outputs
-        return Stored(*ranges[layer.name], name=f"{layer.name}_stored")(outputs)
+        return Stored(*_on_grid(*ranges[layer.name]), name=f"{layer.name}_stored")(outputs)
 
     return copy(model, make, call)
 
 
+def _on_grid(low: float, high: float) -> tuple[float, float]:
+    """Shift a range by less than a step as TFLite does, so that 0 is one of its levels."""
+    step = (high - low) / 255
+    zero = -128 - low / step
+    zero = math.copysign(math.floor(abs(zero) + 0.5), zero)  # std::round: halves away from zero
+    return (-128 - zero) * step, (127 - zero) * step
+
+
 def _ranges(model: keras.Model, calibration: Image) -> dict[str, tuple[float, float]]:
     """Return (low, high) of every stored tensor; both ranges reach 0, as TFLite wants."""
+    faces = calibration.copy()
+    faces[0, 0, 0], faces[0, 0, 1] = 0, 255  # as `representative_dataset` does
     names = stored(model)
     ranges = dict.fromkeys(names, (0.0, TINIEST))
-    for outputs in observe(model, names, calibration):
+    for outputs in observe(model, names, faces):
         for name, output in outputs.items():
             low, high = ranges[name]
             ranges[name] = min(low, float(output.min())), max(high, float(output.max()))

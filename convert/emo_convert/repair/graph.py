@@ -75,10 +75,9 @@ def wiring(model: keras.Model) -> Wiring:
     """Read the wiring of a model fresh from `copy`; raises `ModelError` if it shares a layer."""
     makers = {}
     for operation in model.operations:
-        try:
-            makers.update({id(t): operation.name for t in keras.tree.flatten(operation.output)})
-        except (AttributeError, ValueError) as error:
-            raise ModelError(f"{operation.name} is used twice: it cannot be repaired") from error
+        if len(operation._inbound_nodes) != 1:
+            raise ModelError(f"{operation.name} is used twice: the model cannot be repaired")
+        makers.update({id(t): operation.name for t in keras.tree.flatten(operation.output)})
     sources = {
         operation.name: tuple(
             makers[id(tensor)]

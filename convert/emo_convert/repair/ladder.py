@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 
+from emo_convert.export import PixelType
 from emo_convert.repair.biases import correct_biases
 from emo_convert.repair.calibrated import quantize
 from emo_convert.repair.equalize import equalize
@@ -31,7 +33,11 @@ class Step:
 
 
 def ladder(
-    model: keras.Model, spec: ModelSpec, calibration: Image, seed: int
+    model: keras.Model,
+    spec: ModelSpec,
+    calibration: Image,
+    seed: int,
+    pixels: PixelType = "uint8",
 ) -> Iterator[tuple[Step, bytes]]:
     """Yield int8 TFLite bytes, from the cheapest repair to the dearest.
 
@@ -42,10 +48,12 @@ def ladder(
         spec: Gives the static input shape.
         calibration: uint8[N,H,W,C] faces of the training split.
         seed: Of the fine-tuning.
+        pixels: Type of the input, as in `export`.
 
     Raises:
         ModelError: the model is not made of layers, or the converter refuses a candidate.
     """
+    make = partial(quantize, spec=spec, calibration=calibration, pixels=pixels)
     for percentile in PERCENTILES:
         yield (
             Step(
@@ -53,17 +61,17 @@ def ladder(
                 "activation ranges measured anew and clipped there: rare outliers cost the other "
                 "values their resolution",
             ),
-            quantize(model, spec, calibration, percentile),
+            make(model, percentile=percentile),
         )
     equalized = equalize(fold_batch_norm(model), calibration)
     yield (
         Step("equalize", "channels of unequal range rescaled across layers: they share one scale"),
-        quantize(equalized, spec, calibration),
+        make(equalized),
     )
     corrected = correct_biases(equalized, calibration)
     yield (
         Step("equalize + bias correction", "the mean error of rounding taken out of each bias"),
-        quantize(corrected, spec, calibration),
+        make(corrected),
     )
     errors = layer_errors(corrected, spec, calibration)
     worst = [error.name for error in errors if error.operator in FALLBACK]
@@ -74,7 +82,7 @@ def ladder(
                 f"the worst {f'{count} layers stay' if count > 1 else 'layer stays'} float32, "
                 "which costs size and speed there",
             ),
-            quantize(corrected, spec, calibration, float_layers=worst[:count]),
+            make(corrected, float_layers=worst[:count]),
         )
     tuned = fine_tune(equalized, calibration, seed)
     yield (
@@ -82,5 +90,5 @@ def ladder(
             "quantization-aware fine-tuning",
             "weights trained under simulated rounding to give the float model's answers",
         ),
-        quantize(tuned, spec, calibration),
+        make(tuned),
     )

@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.lite.python.convert import mlir_quantize
-from tensorflow.lite.tools import flatbuffer_utils
 
 from emo_convert.export import representative_dataset
-from emo_convert.repair.calibrated import calibrate, set_ranges
+from emo_convert.repair.calibrated import calibrate, tensor_names
 from emo_edge.artifacts import atomic_path
 from emo_edge.contract import Image
 from emo_edge.spec import ModelSpec
@@ -61,7 +60,7 @@ def layer_errors(model: keras.Model, spec: ModelSpec, calibration: Image) -> lis
         spec: Gives the static input shape.
         calibration: uint8[N,H,W,C] faces of the training split; the first of them are run.
     """
-    calibrated = set_ranges(calibrate(model, spec, calibration), calibration)
+    calibrated = calibrate(model, spec, calibration)
     debugger = tf.lite.experimental.QuantizationDebugger(
         quant_debug_model_content=mlir_quantize(calibrated, enable_numeric_verify=True),
         debug_dataset=lambda: representative_dataset(calibration[:FACES]),
@@ -70,7 +69,7 @@ def layer_errors(model: keras.Model, spec: ModelSpec, calibration: Image) -> lis
         ),
     )
     debugger.run()
-    names = _tensor_names(calibrated)
+    names = tensor_names(calibrated)
     errors = [
         _layer_error(debugger, verified, metrics, names)
         for verified, metrics in debugger.layer_statistics.items()
@@ -79,7 +78,7 @@ def layer_errors(model: keras.Model, spec: ModelSpec, calibration: Image) -> lis
 
 
 def _layer_error(
-    debugger: Any, verified: str, metrics: Mapping[str, float], names: frozenset[str]
+    debugger: Any, verified: str, metrics: Mapping[str, float], names: set[str]
 ) -> LayerError:
     """Translate one entry of the debugger's statistics, "NumericVerify/NAME:INDEX"."""
     interpreter = debugger._quant_interpreter
@@ -98,11 +97,6 @@ def _layer_error(
         sqnr=float(metrics["sqnr"]),
         channel_sqnr=float(metrics["channel_sqnr"]),
     )
-
-
-def _tensor_names(flatbuffer: bytes) -> frozenset[str]:
-    graph = flatbuffer_utils.convert_bytearray_to_object(bytearray(flatbuffer)).subgraphs[0]
-    return frozenset(tensor.name.decode() for tensor in graph.tensors)
 
 
 def _label(name: str) -> str:
