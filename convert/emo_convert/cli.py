@@ -108,8 +108,8 @@ def run(
 
     if quantize not in (*QUANTIZATIONS, "all"):
         raise UsageError(f"unknown --quantize {quantize!r}; choose {', '.join(QUANTIZATIONS)}, all")
-    if repair and (quantize not in ("int8", "all") or pixels != "uint8"):
-        raise UsageError("--repair is for --quantize int8 with uint8 pixels")
+    if repair and quantize not in ("int8", "all"):
+        raise UsageError("--repair is for --quantize int8")
     if quantize == "all" and output is not None:
         raise UsageError("--quantize all writes several files into the run: leave --output away")
     runtime = runtime or OLDEST

@@ -19,6 +19,7 @@ from emo_convert.card import model_card
 from emo_convert.export import QUANTIZATIONS, PixelType, export
 from emo_convert.heads import without_softmax
 from emo_convert.parity import Gate, Parity, compare
+from emo_convert.quantize import quantize
 from emo_convert.repair.ladder import ladder
 from emo_convert.runtimes import refusals, runs_on
 from emo_convert.subject import Subject
@@ -108,7 +109,8 @@ def _repaired(
 ) -> tuple[Candidate, list[dict[str, Any]]]:
     """Climb the ladder until the gate passes; return the last candidate and what each step gave."""
     steps = [_step("plain int8", "as it was converted", failed)]
-    rungs = ladder(subject.model, subject.spec, subject.calibration.pixels, subject.seed)
+    faces = subject.calibration.pixels
+    rungs = ladder(subject.model, subject.spec, faces, subject.seed, plan.pixels)
     candidate = failed
     while candidate.failures:
         with hushed():
@@ -159,13 +161,7 @@ def make_candidate(subject: Subject, plan: Plan, flatbuffer: bytes | None = None
     """Export (unless `flatbuffer` is given) and let every backend of the plan answer."""
     if flatbuffer is None:
         with hushed():
-            flatbuffer = export(
-                subject.model,
-                subject.spec,
-                plan.quantization,
-                subject.calibration.pixels,
-                plan.pixels,
-            )
+            flatbuffer = _export(subject, plan)
     problems = refusals(dissect(flatbuffer), plan.runtime)
     if problems:
         raise ModelError(f"{plan.runtime} would refuse the model: {'; '.join(problems)}")
@@ -185,6 +181,13 @@ def make_candidate(subject: Subject, plan: Plan, flatbuffer: bytes | None = None
         for answers in scored
     )
     return Candidate(flatbuffer, subject.spec, scored, parity)
+
+
+def _export(subject: Subject, plan: Plan) -> bytes:
+    faces = subject.calibration.pixels
+    if plan.quantization == "int8":
+        return quantize(subject.model, subject.spec, faces, pixels=plan.pixels)
+    return export(subject.model, subject.spec, plan.quantization, faces)
 
 
 def publish(

@@ -66,25 +66,17 @@ QUANTIZATIONS = {
 }
 
 
-def export(
-    model: keras.Model,
-    spec: ModelSpec,
-    quantization: str,
-    calibration: Image,
-    pixels: PixelType = "uint8",
-) -> bytes:
-    """Return `model` as TFLite bytes.
+def export(model: keras.Model, spec: ModelSpec, quantization: str, calibration: Image) -> bytes:
+    """Return `model` as TFLite bytes that take float32 pixels 0-255.
 
     Args:
         model: Raw pixels float32[?,H,W,C] to outputs.
         spec: Gives the static input shape.
-        quantization: A key of `QUANTIZATIONS`.
-        calibration: uint8[N,H,W,C] faces of the training split; used by int8 and int16x8.
-        pixels: Type of the input of an int8 model: "uint8" (raw), "int8" (raw - 128), or "float32",
-            which makes input and output float. Other exports take float32.
+        quantization: A key of `QUANTIZATIONS`; "int8" is for `emo_convert.quantize`.
+        calibration: uint8[N,H,W,C] faces of the training split; used where it is `calibrated`.
 
     Raises:
-        ModelError: the converter refuses the model, or leaves float where int8 was asked for.
+        ModelError: the converter refuses the model.
     """
     kind = QUANTIZATIONS[quantization]
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
@@ -93,17 +85,16 @@ def export(
         kind.configure(converter)
         if kind.calibrated:
             converter.representative_dataset = lambda: representative_dataset(calibration)
-        if quantization == "int8" and pixels != "float32":
-            converter.inference_input_type = tf.uint8 if pixels == "uint8" else tf.int8
-            converter.inference_output_type = tf.int8
-        try:
-            flatbuffer = bytes(converter.convert())
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"TFLite cannot express the model: {reason}") from error
-    if quantization == "int8":
-        require_integer(flatbuffer, pixels)
-    return flatbuffer
+        return run_converter(converter.convert)
+
+
+def run_converter(convert: Callable[[], bytes]) -> bytes:
+    """Return what the converter makes; raises `ModelError` with the first line of its complaint."""
+    try:
+        return bytes(convert())
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"TFLite cannot express the model: {reason}") from error
 
 
 def representative_dataset(calibration: Image) -> Iterator[list[NDArray[np.float32]]]:

@@ -28,11 +28,10 @@ keras = pytest.importorskip("keras")
 # ruff: noqa: E402  # the imports below need it
 
 from emo_convert.anatomy import dissect
-from emo_convert.export import export
 from emo_convert.repair import ladder as ladder_module
 from emo_convert.repair import tuning
 from emo_convert.repair.biases import correct_biases
-from emo_convert.repair.calibrated import quantize
+from emo_convert.quantize import quantize
 from emo_convert.repair.equalize import equalize
 from emo_convert.repair.fakequant import simulate
 from emo_convert.repair.fold import fold_batch_norm
@@ -357,7 +356,7 @@ def test_the_ladder_computes_nothing_before_it_is_asked(
 
 def test_the_ladder_repairs_what_plain_int8_ruins(case: Case, tmp_path: Path) -> None:
     assert np.array_equal(outputs(case.spoiled, case.faces), outputs(case.model, case.faces))
-    plain = export(case.spoiled, SPEC, "int8", case.calibration)
+    plain = quantize(case.spoiled, SPEC, case.calibration)
     answers = device_answers(plain, case.faces, tmp_path)
     assert agreement(outputs(case.model, case.faces), answers) < 0.8
     tried = []

@@ -9,8 +9,8 @@ from functools import partial
 import keras
 
 from emo_convert.export import PixelType
+from emo_convert.quantize import quantize
 from emo_convert.repair.biases import correct_biases
-from emo_convert.repair.calibrated import quantize
 from emo_convert.repair.equalize import equalize
 from emo_convert.repair.fold import fold_batch_norm
 from emo_convert.repair.layers import layer_errors

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tensorflow.lite.python.convert import mlir_quantize
 
 from emo_convert.export import representative_dataset
-from emo_convert.repair.calibrated import calibrate, tensor_names
+from emo_convert.quantize import calibrate, tensor_names
 from emo_edge.artifacts import atomic_path
 from emo_edge.contract import Image
 from emo_edge.spec import ModelSpec

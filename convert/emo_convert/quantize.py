@@ -1,4 +1,4 @@
-"""Full int8 with more say in it than the converter gives: activation ranges, float layers."""
+"""Full int8, with activation ranges measured here, and a say in which layers stay float."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from emo_convert.export import (
     PixelType,
     representative_dataset,
     require_integer,
+    run_converter,
     save_frozen,
 )
-from emo_convert.repair.ranges import activation_ranges
+from emo_convert.ranges import activation_ranges
 from emo_edge.contract import Image
 from emo_edge.errors import ModelError
 from emo_edge.spec import ModelSpec
@@ -40,7 +41,8 @@ def quantize(
         percentile: Share of the values, in percent, that the range of an activation covers, e.g.
             99.99: rare outliers are clipped and the others get finer steps. None covers all.
         float_layers: Names by `layer_errors` of layers that stay float32.
-        pixels: Type of the input, as in `export`; the output is int8, or float32 with "float32".
+        pixels: Type of the input: "uint8" (raw), "int8" (raw - 128), both with int8 outputs, or
+            "float32", which makes the output float32 too.
 
     Raises:
         ModelError: the converter refuses the model, a float layer is unknown, or others are left
@@ -49,18 +51,14 @@ def quantize(
     calibrated = calibrate(model, spec, calibration, percentile)
     if unknown := set(float_layers) - tensor_names(calibrated):
         raise ModelError(f"no layer writes {', '.join(sorted(unknown))}")
-    try:
-        flatbuffer = bytes(
-            mlir_quantize(
-                calibrated,
-                input_data_type=tf.as_dtype(pixels),
-                output_data_type=tf.float32 if pixels == "float32" else tf.int8,
-                denylisted_nodes=list(float_layers),
-            )
+    flatbuffer = run_converter(
+        lambda: mlir_quantize(
+            calibrated,
+            input_data_type=tf.as_dtype(pixels),
+            output_data_type=tf.float32 if pixels == "float32" else tf.int8,
+            denylisted_nodes=list(float_layers),
         )
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"TFLite cannot express the repaired model: {reason}") from error
+    )
     if not float_layers:
         require_integer(flatbuffer, pixels)
     return flatbuffer
@@ -82,13 +80,9 @@ def calibrate(
         QUANTIZATIONS["int8"].configure(converter)
         converter.representative_dataset = lambda: representative_dataset(calibration[:1])
         converter._experimental_calibrate_only = True
-        try:
-            rough = bytearray(converter.convert())
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"TFLite cannot express the model: {reason}") from error
-    content = flatbuffer_utils.convert_bytearray_to_object(rough)
-    ranges = activation_ranges(content, bytes(rough), calibration, percentile)
+        rough = run_converter(converter.convert)
+    content = flatbuffer_utils.convert_bytearray_to_object(bytearray(rough))
+    ranges = activation_ranges(content, rough, calibration, percentile)
     for index, (low, high) in ranges.items():
         record = content.subgraphs[0].tensors[index].quantization
         record.min, record.max = [low], [high]
