@@ -6,6 +6,7 @@ ranges between 2^-6 and 2^6 inside: one int8 scale per tensor cannot hold them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +21,19 @@ from emo_convert.parity import Gate
 from emo_edge.contract import Image
 from emo_edge.errors import ModelError
 from emo_edge.messages import hushed
-from emo_edge.modelfile import pack
+from emo_edge.modelfile import pack, read_model
 from emo_edge.score import score_in_own_process
 from emo_edge.spec import ModelSpec
+from running import assert_done, assert_refused, run
 
 keras = pytest.importorskip("keras")
 # ruff: noqa: E402  # the imports below need it
 
 from emo_convert.anatomy import dissect
+from emo_convert.quantize import quantize
 from emo_convert.repair import ladder as ladder_module
 from emo_convert.repair import tuning
 from emo_convert.repair.biases import correct_biases
-from emo_convert.quantize import quantize
 from emo_convert.repair.equalize import equalize
 from emo_convert.repair.fakequant import simulate
 from emo_convert.repair.fold import fold_batch_norm
@@ -366,6 +368,34 @@ def test_the_ladder_repairs_what_plain_int8_ruins(case: Case, tmp_path: Path) ->
             break
     # Percentiles are powerless against channels of unequal range; equalization is made for them.
     assert tried == ["percentile 99.99", "percentile 99.9", "equalize"]
+
+
+@pytest.fixture
+def spoiled_run(case: Case, tmp_path: Path) -> Path:
+    folder = tmp_path / "spoiled"
+    folder.mkdir()
+    case.spoiled.save(folder / "model.keras")
+    (folder / "spec.json").write_text(json.dumps(SPEC.to_json()))
+    np.savez(folder / "calibration.npz", pixels=case.calibration, seed=0)
+    np.savez(folder / "evaluation.npz", pixels=case.faces, truth=case.truth, split="test")
+    return folder
+
+
+def test_the_command_repairs_what_its_gate_refuses(spoiled_run: Path) -> None:
+    options = (spoiled_run, "--backend", "tflite_runtime")
+    target = spoiled_run / "spoiled-int8.tflite"
+    assert_refused(run("emo-convert", *options), 6, "try --repair")
+    assert not target.exists()
+    outcome = run("emo-convert", *options, "--repair", "--debug-layers")
+    assert_done(outcome)
+    spec = read_model(target).spec
+    assert spec is not None
+    steps = spec.conversion["repair"]
+    tried = [step["step"] for step in steps]
+    assert tried == ["plain int8", "percentile 99.99", "percentile 99.9", "equalize"]
+    assert [bool(step["failures"]) for step in steps] == [True, True, True, False]
+    assert "CONV_2D" in outcome.stdout
+    assert (spoiled_run / "spoiled-int8.layers.png").stat().st_size > 10_000
 
 
 def test_on_a_sound_net_no_step_harms(
