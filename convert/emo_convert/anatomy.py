@@ -24,6 +24,7 @@ class Anatomy:
         operators: How often each (name, version) occurs, e.g. {("CONV_2D", 3): 12}.
         tensors: How many activations have each type, e.g. {"INT8": 25}.
         float_tensors: Names of the activations that are float.
+        inner_float_tensors: Those among them that are neither input nor output of the model.
         weight_bytes: Bytes of constant tensors.
         macs: Multiply-accumulates of one inference (convolutions and dense layers).
     """
@@ -31,6 +32,7 @@ class Anatomy:
     operators: Mapping[tuple[str, int], int]
     tensors: Mapping[str, int]
     float_tensors: tuple[str, ...]
+    inner_float_tensors: tuple[str, ...]
     weight_bytes: int
     macs: int
 
@@ -48,25 +50,33 @@ def dissect(flatbuffer: bytes) -> Anatomy:
 
     try:
         model = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
-        graph = model.subgraphs[0]
-        operators = [_operator(model, op, schema) for op in graph.operators]
-        activations = [t for t in graph.tensors if not _is_constant(model, t)]
-        constants = [model.buffers[t.buffer].data for t in graph.tensors if _is_constant(model, t)]
         kinds = _names(schema.TensorType)
+        activations, operators, weight_bytes, macs = [], [], 0, 0
+        for graph in model.subgraphs:  # the first is the model, others are bodies of WHILE and IF
+            used = [_operator(model, op, schema) for op in graph.operators]
+            operators += used
+            macs += sum(
+                _macs(graph, op, name) for op, (name, _) in zip(graph.operators, used, strict=True)
+            )
+            sizes = [_constant_bytes(model, tensor) for tensor in graph.tensors]
+            weight_bytes += sum(sizes)
+            outer = {*graph.inputs, *graph.outputs}
+            activations += [
+                (kinds[tensor.type], tensor.name.decode(), index in outer)
+                for index, (tensor, size) in enumerate(zip(graph.tensors, sizes, strict=True))
+                if not size
+            ]
+        floats = [a for a in activations if a[0].startswith("FLOAT")]
         return Anatomy(
             operators=Counter(operators),
-            tensors=Counter(kinds[t.type] for t in activations),
-            float_tensors=tuple(
-                t.name.decode() for t in activations if kinds[t.type].startswith("FLOAT")
-            ),
-            weight_bytes=sum(len(data) for data in constants),
-            macs=sum(
-                _macs(graph, op, name)
-                for op, (name, _) in zip(graph.operators, operators, strict=True)
-            ),
+            tensors=Counter(kind for kind, _, _ in activations),
+            float_tensors=tuple(name for _, name, _ in floats),
+            inner_float_tensors=tuple(name for _, name, outer in floats if not outer),
+            weight_bytes=weight_bytes,
+            macs=macs,
         )
     except (struct.error, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"the flatbuffer cannot be read: {error}") from error
+        raise ModelError("the flatbuffer cannot be read: it is damaged or truncated") from error
 
 
 def _names(enumeration: Any) -> dict[int, str]:
@@ -80,9 +90,9 @@ def _operator(model: Any, operator: Any, schema: Any) -> tuple[str, int]:
     return _names(schema.BuiltinOperator)[number], int(code.version)
 
 
-def _is_constant(model: Any, tensor: Any) -> bool:
+def _constant_bytes(model: Any, tensor: Any) -> int:
     data = model.buffers[tensor.buffer].data
-    return data is not None and len(data) > 0
+    return 0 if data is None else len(data)
 
 
 def _macs(graph: Any, operator: Any, name: str) -> int:

@@ -48,8 +48,7 @@ recognition are high-risk or require that the people concerned are told.
 
 Expressions differ between people and cultures, and labels given by onlookers carry their bias.
 Faces that the training data lacks, poses beyond about 30 degrees, occlusion and poor light cost
-accuracy that the numbers above do not show. Confidences were calibrated on one split (temperature
-{temperature:g}); below {threshold:g} a reading is shown as "uncertain".
+accuracy that the numbers above do not show. {confidences}
 """
 
 
@@ -78,8 +77,7 @@ def model_card(name: str, size: int, spec: ModelSpec, conversion: Mapping[str, A
         data=_training_data(spec.training),
         evaluation=_evaluation(spec.training),
         parity=_parity(conversion),
-        temperature=spec.temperature,
-        threshold=spec.threshold,
+        confidences=_confidences(spec),
     )
 
 
@@ -137,7 +135,32 @@ def _parity(conversion: Mapping[str, Any]) -> str:
             f"| {parity['runtime']} | {parity['images']}, {parity['origin']} | {before} | "
             f"{after} | {drop} | {parity['agreement']:.1%} | {ece} |"
         )
+    lines += ["", *_class_drops(conversion["parity"][0]["accuracy"])]
+    tried = conversion["candidates_tried"]
+    if tried > 1:
+        lines += [
+            "",
+            f"This file was chosen among {tried} candidates by the faces that score it here.",
+        ]
     return "\n".join(lines)
+
+
+def _class_drops(accuracy: Mapping[str, Any] | None) -> list[str]:
+    if accuracy is None:
+        return []
+    lines = ["| class | faces | recall lost to quantization, points |", "|---|---|---|"]
+    for label, lost in accuracy["class_drops"].items():
+        lines.append(f"| {label} | {lost['faces']} | {lost['drop']:.1f} |")
+    return lines
+
+
+def _confidences(spec: ModelSpec) -> str:
+    if not spec.threshold:
+        return "Confidences were not calibrated."
+    return (
+        f"Confidences were calibrated on one split (temperature {spec.temperature:g});\nbelow "
+        f'{spec.threshold:g} a reading is shown as "uncertain".'
+    )
 
 
 def _percent(value: float | None) -> str:

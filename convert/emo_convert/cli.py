@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,8 +63,9 @@ def run(
         str, typer.Option(help="Training faces: folder, .npz, or auto (the run's own).")
     ] = "auto",
     calibration_size: Annotated[
-        int, typer.Option(min=1, help="Faces to calibrate on, stratified, seeded.")
-    ] = 512,
+        int | None,
+        typer.Option(min=1, help="Faces to calibrate on, stratified, seeded.  [default: 512]"),
+    ] = None,
     evaluation: Annotated[
         Path | None, typer.Option(help="Faces to score: class folders or .npz; default the run's.")
     ] = None,
@@ -71,9 +73,9 @@ def run(
         Path | None, typer.Option(help="Labels, one a line, for a model without a run.")
     ] = None,
     input_range: Annotated[
-        tuple[float, float],
-        typer.Option(help="What pixels 0 and 255 become for a model without a run."),
-    ] = (0.0, 255.0),
+        tuple[float, float] | None,
+        typer.Option(help="What pixels 0 and 255 become for a model without a run, e.g. -1 1."),
+    ] = None,
     max_drop: Annotated[
         float, typer.Option(min=0.0, max=100.0, help="Points of top-1 an export may lose.")
     ] = 1.0,
@@ -108,10 +110,9 @@ def run(
 
     if quantize not in (*QUANTIZATIONS, "all"):
         raise UsageError(f"unknown --quantize {quantize!r}; choose {', '.join(QUANTIZATIONS)}, all")
-    if repair and quantize not in ("int8", "all"):
-        raise UsageError("--repair is for --quantize int8")
-    if quantize == "all" and output is not None:
-        raise UsageError("--quantize all writes several files into the run: leave --output away")
+    if quantize not in ("int8", "all") and (repair or pixels != "uint8"):
+        raise UsageError("--repair and --pixels are for --quantize int8")
+    _refuse_target(output, quantize)
     runtime = runtime or OLDEST
     accepted(runtime)  # refuses an unknown name before anything is computed
     subject = load_subject(
@@ -126,9 +127,23 @@ def run(
             backends=gate_backends(backend),
             gate=Gate(max_drop, max_class_drop, min_agreement),
             repair=repair and name == "int8",
-            command=f"emo-convert {subject.name} --quantize {name} --pixels {pixels} --runtime "
-            f"{runtime} --max-drop {max_drop:g} --max-class-drop {max_class_drop:g} "
-            f"--min-agreement {min_agreement:g} --seed {seed}{' --repair' if repair else ''}",
+            command=_command(
+                subject.name,
+                quantize=name,
+                pixels=pixels,
+                runtime=runtime,
+                calibration=Path(calibration).name,
+                calibration_size=calibration_size,
+                evaluation=evaluation.name if evaluation else None,
+                labels=labels.name if labels else None,
+                input_range=input_range,
+                max_drop=max_drop,
+                max_class_drop=max_class_drop,
+                min_agreement=min_agreement,
+                repair=repair,
+                backend=backend,
+                seed=seed,
+            ),
         )
         for name in (QUANTIZATIONS if quantize == "all" else [quantize])
     }
@@ -154,6 +169,30 @@ def run(
 def _warn_of_coarse_gate(faces: int) -> None:
     if faces < FEW_FACES:
         warn(f"{faces} evaluation faces: a single answer is {100 / faces:.1f} points of the gate")
+
+
+def _refuse_target(output: Path | None, quantize: str) -> None:
+    if output is None:
+        return
+    if quantize == "all":
+        raise UsageError("--quantize all writes several files into the run: leave --output away")
+    if output.suffix != ".tflite":  # its report and card take its name with other suffixes
+        raise UsageError(f"--output names a .tflite file, not {output.name}")
+
+
+def _command(source: str, **options: object) -> str:
+    """Return the command line for the records: names without their folders.
+
+    Folders say where the data of a person lie, and would make the bytes depend on them.
+    """
+    words = ["emo-convert", source]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words += map(str, value if isinstance(value, tuple) else (value,))
+    return shlex.join(words)
 
 
 def _convert_each(

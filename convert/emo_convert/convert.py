@@ -95,7 +95,8 @@ def gate_backends(name: str) -> list[Backend]:
 def convert(subject: Subject, plan: Plan, target: Path) -> Converted:
     """Export `subject`, gate it, repair it if the plan says so, and write `target`.
 
-    Raises `GateError` if the gate fails; then the report is written and `target` is left alone.
+    Raises `GateError` if the gate fails; then a report of the failure is written and what stands at
+    `target` is left alone.
     """
     subject, candidate, head = _better_head(subject, plan)
     made: dict[str, Any] = {"head": head}
@@ -203,11 +204,12 @@ def publish(
         made: How the export was made, for the records.
     """
     report = _report(subject, plan, candidate, made)
-    write_json(report_path(target), report)
     if candidate.failures:
+        # Under a name of its own: the report beside a good model goes on describing that model.
+        write_json(failure_path(target), report)
         raise GateError(
             f"{target.name} was not written: {'; '.join(candidate.failures)}; see "
-            f"{report_path(target)}; try --repair, another --quantize, or a longer training"
+            f"{failure_path(target)}; try --repair, another --quantize, or a longer training"
         )
     textures = golden.candidates(subject.spec)
     answers = candidate.scored[0].probabilities[: len(textures)]
@@ -216,16 +218,26 @@ def publish(
     spec = dataclasses.replace(
         candidate.spec, minimum_runtime=report["anatomy"]["runs_on"][0], conversion=lasting
     )
-    content = pack(candidate.flatbuffer, spec, golden.choose(textures, answers))
+    vectors = golden.choose(textures, answers)
+    content = pack(candidate.flatbuffer, spec, vectors)
+    # Loading checks the golden vectors: every runtime of the gate must accept the very file.
+    _device_answers(content, vectors.pixels, plan.backends)
     write_bytes(target, content)
+    write_json(report_path(target), report)
     card = model_card(target.name, len(content), spec, report)
     write_bytes(target.with_suffix(".md"), card.encode())
+    failure_path(target).unlink(missing_ok=True)
     return Converted(target, len(content), report)
 
 
 def report_path(target: Path) -> Path:
     """Return where the report of a conversion goes: beside the model."""
     return target.with_suffix(".report.json")
+
+
+def failure_path(target: Path) -> Path:
+    """Return where the report of a conversion that failed its gate goes."""
+    return target.with_suffix(".failed.report.json")
 
 
 def keras_answers(subject: Subject) -> Probabilities:
@@ -252,12 +264,19 @@ def _report(
     return {
         "quantization": plan.quantization,
         **made,
+        # Honest about selection: the head and the repair were chosen by the faces that score.
+        "candidates_tried": max(1, len(made.get("repair", ()))) + ("KL" in made["head"]),
         "source": {"name": subject.name, "sha256": subject.sha256},
         "calibration": {
             "images": len(subject.calibration.pixels) if calibrated else 0,
             "origin": subject.calibration.origin,
             "seed": subject.seed,
             "sha256": sha256(subject.calibration.pixels.tobytes()),
+        },
+        "evaluation": {
+            "images": len(subject.evaluation.pixels),
+            "origin": subject.evaluation.origin,
+            "sha256": sha256(subject.evaluation.pixels.tobytes()),
         },
         "gate": dataclasses.asdict(plan.gate),
         "parity": [parity.to_json() for parity in candidate.parity],

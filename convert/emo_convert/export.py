@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.lite.python.convert_phase import ConverterError
 
 from emo_convert.anatomy import dissect
 from emo_edge.contract import Image
@@ -76,7 +77,7 @@ def export(model: keras.Model, spec: ModelSpec, quantization: str, calibration: 
         calibration: uint8[N,H,W,C] faces of the training split; used where it is `calibrated`.
 
     Raises:
-        ModelError: the converter refuses the model.
+        ModelError: the converter refuses the model, or leaves float where integers were asked for.
     """
     kind = QUANTIZATIONS[quantization]
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
@@ -85,16 +86,21 @@ def export(model: keras.Model, spec: ModelSpec, quantization: str, calibration: 
         kind.configure(converter)
         if kind.calibrated:
             converter.representative_dataset = lambda: representative_dataset(calibration)
-        return run_converter(converter.convert)
+        flatbuffer = run_converter(converter.convert)
+    if kind.calibrated:  # pixels and answers are float, nothing between them may be
+        refuse_floats(dissect(flatbuffer).inner_float_tensors)
+    return flatbuffer
 
 
 def run_converter(convert: Callable[[], bytes]) -> bytes:
     """Return what the converter makes; raises `ModelError` with the first line of its complaint."""
     try:
         return bytes(convert())
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"TFLite cannot express the model: {reason}") from error
+    except (ConverterError, RuntimeError, ValueError) as error:
+        lines = str(error).strip().splitlines()
+        # The line that says which operator is at fault, where there is one.
+        reason = next((line for line in lines if "error:" in line.lower()), lines[0])
+        raise ModelError(f"TFLite cannot express the model: {reason.strip()}") from error
 
 
 def representative_dataset(calibration: Image) -> Iterator[list[NDArray[np.float32]]]:
@@ -124,14 +130,8 @@ def save_frozen(model: keras.Model, spec: ModelSpec, folder: str) -> None:
 
 def require_integer(flatbuffer: bytes, pixels: PixelType = "uint8") -> None:
     """Raise `ModelError` unless the whole graph is integer and takes pixels as they are."""
-    floats = dissect(flatbuffer).float_tensors
-    if pixels == "float32":  # the input and output themselves are float, by request
-        floats = floats[2:]
-    if floats:
-        raise ModelError(
-            f"TFLite left {len(floats)} tensors in float, {floats[0]} first; replace the layer "
-            "that makes it, or use --quantize dynamic"
-        )
+    anatomy = dissect(flatbuffer)
+    refuse_floats(anatomy.inner_float_tensors if pixels == "float32" else anatomy.float_tensors)
     details = tf.lite.Interpreter(model_content=flatbuffer).get_input_details()[0]
     scale, zero_point = details["quantization"]
     expected = {"uint8": (1.0, 0), "int8": (1.0, -128), "float32": (0.0, 0)}[pixels]
@@ -139,4 +139,13 @@ def require_integer(flatbuffer: bytes, pixels: PixelType = "uint8") -> None:
         raise ModelError(
             f"the int8 model takes pixels with scale {scale} and zero point {zero_point}, not raw "
             "ones: its scaling of 0-255 must be a layer inside"
+        )
+
+
+def refuse_floats(tensors: tuple[str, ...]) -> None:
+    """Raise `ModelError` if tensors were left in float where integers were asked for."""
+    if tensors:
+        raise ModelError(
+            f"TFLite left {len(tensors)} tensors in float, {tensors[0]} first; replace the layer "
+            "that makes it, or use --quantize dynamic"
         )

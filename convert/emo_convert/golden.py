@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from emo_edge.contract import Image, Probabilities
 from emo_edge.modelfile import Golden
@@ -33,19 +32,17 @@ def candidates(spec: ModelSpec) -> Image:
 
 
 def choose(pixels: Image, answers: Probabilities) -> Golden:
-    """Keep the most decisive candidates, spread over the answered classes.
+    """Keep the candidates with the clearest winners, spread over the answered classes.
 
-    A wide margin between the first and the second class makes the top-1 safe against the few steps
-    of 1/256 by which healthy runtimes differ.
+    Where a class wins no candidate clearly, none of its candidates is preferred: a narrow decision
+    says nothing about a runtime.
     """
-    order = np.argsort(-_margins(answers), kind="stable")
+    all_of_them = Golden(pixels, answers)
+    order = np.argsort(-all_of_them.margins, kind="stable")
     winners = answers.argmax(axis=1)
-    first_of_class = {int(winners[row]): row for row in reversed(order)}
+    first_of_class = {
+        int(winners[row]): row for row in reversed(order) if all_of_them.decisive[row]
+    }
     rest = [row for row in order if row not in set(first_of_class.values())]
     rows = np.array([*first_of_class.values(), *rest][:KEPT])
     return Golden(pixels[rows], answers[rows])
-
-
-def _margins(answers: Probabilities) -> NDArray[np.float32]:
-    two = np.sort(answers, axis=1)[:, -2:]
-    return np.asarray(two[:, 1] - two[:, 0])

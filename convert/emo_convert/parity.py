@@ -48,10 +48,11 @@ class Accuracy:
         keras_top1: Of the Keras model, 0-1.
         export_top1: Of the export, 0-1.
         drop: keras_top1 - export_top1, points.
-        drop_interval: 95 % paired bootstrap interval of the drop, points.
+        drop_interval: 95 % paired interval of the drop, points (see `paired_interval`).
         mcnemar_p: Exact two-sided p-value that both are equally right.
         class_drop: Largest drop of recall among the classes that are judged, points.
         worst_class: Its label; empty if no class has enough faces.
+        class_drops: Faces and drop of recall in points of every class that has faces.
         keras_ece: Calibration error of the Keras model.
         export_ece: Calibration error of the export.
     """
@@ -63,6 +64,7 @@ class Accuracy:
     mcnemar_p: float
     class_drop: float
     worst_class: str
+    class_drops: dict[str, dict[str, float]]
     keras_ece: float
     export_ece: float
 
@@ -153,7 +155,8 @@ def _accuracy(
     low, high = paired_interval(before, after)
     counts = confusion(reference, truth)
     recalls = [per_class(c)["recall"] for c in (counts, confusion(answers, truth))]
-    judged = np.flatnonzero(counts.sum(axis=1) >= JUDGED_CLASS_FACES)
+    faces = counts.sum(axis=1)
+    judged = np.flatnonzero(faces >= JUDGED_CLASS_FACES)
     drops = recalls[0] - recalls[1]
     worst = judged[drops[judged].argmax()] if len(judged) else None
     return Accuracy(
@@ -164,6 +167,10 @@ def _accuracy(
         mcnemar_p=round(mcnemar(before, after), 4),
         class_drop=round(100 * float(drops[worst]), 2) if worst is not None else 0.0,
         worst_class=labels[worst] if worst is not None else "",
+        class_drops={
+            labels[k]: {"faces": int(faces[k]), "drop": round(100 * float(drops[k]), 2)}
+            for k in np.flatnonzero(faces)
+        },
         keras_ece=round(expected_calibration_error(reference, truth), 4),
         export_ece=round(expected_calibration_error(answers, truth), 4),
     )

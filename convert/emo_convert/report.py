@@ -42,7 +42,7 @@ def _cells(parity: dict[str, Any]) -> list[str]:
     if accuracy is None:
         return ["-", "-", "-", *answers, "-", time]
     low, high = accuracy["drop_interval"]
-    worst = f"{accuracy['worst_class']} -{accuracy['class_drop']:.1f}"
+    worst = f"{accuracy['worst_class']} {-accuracy['class_drop']:+.1f}"
     return [
         f"{accuracy['export_top1']:.1%}",
         f"{accuracy['drop']:.2f} [{low:.2f}, {high:.2f}]",

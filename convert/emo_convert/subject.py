@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
+from emo_convert.samples import Sample, draw, read_arrays, read_given
 from emo_edge.artifacts import sha256
-from emo_edge.contract import Image, prepare, read_image
+from emo_edge.contract import Image
 from emo_edge.errors import DataError, ModelError, UsageError
-from emo_edge.faces import load_tree, pictures_in, require_folder, stratified
 from emo_edge.messages import warn
 from emo_edge.modelfile import read_labels
 from emo_edge.runfolder import CALIBRATION, CONFIG, EVALUATION, MODEL, SPEC
 from emo_edge.spec import ModelSpec
 
-CALIBRATION_SIZE = 512
-LEAST_COVERAGE = 200  # of the 255 steps from black to white; a few ordinary pictures have them
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Faces and where they come from.
-
-    Attributes:
-        pixels: uint8[N,height,width,channels], as `prepare` makes them.
-        truth: int64[N] class indices; None where the faces are not labelled.
-        origin: For the records: a split, a folder or a file.
-    """
-
-    pixels: Image
-    truth: NDArray[np.int64] | None
-    origin: str
+RAW = (0.0, 255.0)
 
 
 @dataclass(frozen=True)
@@ -69,9 +50,9 @@ class Options:
     """What a user may say about the faces and about a model that carries no spec."""
 
     labels: Path | None = None
-    input_range: tuple[float, float] = (0.0, 255.0)
+    input_range: tuple[float, float] | None = None
     calibration: str = "auto"
-    calibration_size: int = CALIBRATION_SIZE
+    calibration_size: int | None = None
     evaluation: Path | None = None
     seed: int = 0
 
@@ -89,27 +70,27 @@ def load_subject(path: Path, options: Options) -> Subject:
 
 
 def _from_run(folder: Path, options: Options) -> Subject:
-    if options.labels is not None:
-        raise UsageError(f"{folder} carries its labels: leave --labels out")
+    if options.labels is not None or options.input_range is not None:
+        raise UsageError(f"{folder} carries its own: leave --labels and --input-range out")
     if not (folder / SPEC).exists():
         raise DataError(f"{folder} is unfinished; go on with: emo-train --resume {folder}")
     spec = ModelSpec.from_json((folder / SPEC).read_bytes())
     model = _load_keras(folder / MODEL)
     _refuse_other_shapes(model, spec, folder / MODEL)
     if options.calibration == "auto":
-        calibration = _read_sample(folder / CALIBRATION, spec, "train split")
+        calibration = read_arrays(folder / CALIBRATION, spec, "train split")
     else:
-        calibration = _given(Path(options.calibration), spec)
+        calibration = read_given(Path(options.calibration), spec)
     if options.evaluation is not None:
-        evaluation = _given(options.evaluation, spec)
+        evaluation = _scoring(options.evaluation, spec)
     else:
-        evaluation = _read_sample(folder / EVALUATION, spec, "")
+        evaluation = read_arrays(folder / EVALUATION, spec, "")
     return Subject(
         name=folder.resolve().name,
         spec=spec,
         model=model,
         sha256=sha256((folder / MODEL).read_bytes()),
-        calibration=_draw(calibration, evaluation, options),
+        calibration=draw(calibration, evaluation, options.calibration_size, options.seed),
         evaluation=evaluation,
         seed=options.seed,
     )
@@ -127,22 +108,47 @@ def _from_model(path: Path, options: Options) -> Subject:
         )
     inner = _load_saved_model(path) if path.is_dir() else _load_keras(path)
     spec = _spec_of(inner, read_labels(options.labels), path)
-    scoring = _given(options.evaluation, spec) if options.evaluation is not None else None
-    calibration = _draw(_given(Path(options.calibration), spec), scoring, options)
-    model = _taking_raw_pixels(inner, spec, options.input_range)
+    scoring = _scoring(options.evaluation, spec) if options.evaluation is not None else None
+    calibration = draw(
+        read_given(Path(options.calibration), spec),
+        scoring,
+        options.calibration_size,
+        options.seed,
+    )
+    model = _taking_raw_pixels(inner, spec, options.input_range or RAW)
     spec = replace(spec, output=_output_kind(model, calibration.pixels))
     if scoring is None:
         warn("no --evaluation: the gate compares answers on the calibration faces alone")
-    content = (path / "saved_model.pb" if path.is_dir() else path).read_bytes()
     return Subject(
-        name=path.stem,
+        name=_name_of(path),
         spec=spec,
         model=model,
-        sha256=sha256(content),
+        sha256=_digest(path),
         calibration=calibration,
         evaluation=scoring or replace(calibration, truth=None),
         seed=options.seed,
     )
+
+
+def _scoring(path: Path, spec: ModelSpec) -> Sample:
+    sample = read_given(path, spec)
+    if sample.truth is None:
+        warn(f"{path} is not labelled: the gate compares answers, it cannot measure accuracy")
+    return sample
+
+
+def _name_of(path: Path) -> str:
+    """Return the file's or folder's name, less a suffix that only says it is a Keras model."""
+    name = path.resolve().name
+    for suffix in (".keras", ".h5", ".hdf5"):
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a model file, or of all files of a SavedModel in order."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    return sha256(b"".join(file.read_bytes() for file in files))
 
 
 def _load_keras(path: Path) -> keras.Model:
@@ -150,10 +156,13 @@ def _load_keras(path: Path) -> keras.Model:
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         # Keras wraps the cause in the whole configuration of the model.
-        causes = re.findall(r"Exception encountered: (.+)", str(error)) or str(error).splitlines()
+        unknown = re.search(r"Could not locate class '(\w+)'", str(error))
+        if unknown:
+            raise ModelError(
+                f"{path} has the custom layer {unknown[1]}: replace it by one of Keras' own"
+            ) from error
         raise ModelError(
-            f"{path} is not a Keras model that can be read here ({causes[-1].strip()}); custom "
-            "layers must be replaced by Keras' own before conversion"
+            f"{path} is not a Keras model that can be read, or it is damaged"
         ) from error
 
 
@@ -180,7 +189,7 @@ def _taking_raw_pixels(
 ) -> keras.Model:
     """Put the scaling of pixels 0-255 to the model's own range into the graph."""
     low, high = input_range
-    if (low, high) == (0.0, 255.0):
+    if (low, high) == RAW:
         return model
     inputs = keras.Input(spec.input_shape[1:], name="pixels")
     scaled = keras.layers.Rescaling((high - low) / 255.0, offset=low)(inputs)
@@ -198,64 +207,3 @@ def _refuse_other_shapes(model: keras.Model, spec: ModelSpec, path: Path) -> Non
     shapes = (tuple(model.input_shape[1:]), tuple(model.output_shape[1:]))
     if shapes != (spec.input_shape[1:], (len(spec.labels),)):
         raise ModelError(f"{path} maps {shapes[0]} to {shapes[1]}, which contradicts its {SPEC}")
-
-
-def _given(path: Path, spec: ModelSpec) -> Sample:
-    """Read faces from a folder of class folders, a folder of pictures, or an .npz."""
-    if path.is_file():
-        return _read_sample(path, spec, str(path))
-    require_folder(path)
-    if any((path / label).is_dir() for label in spec.labels):
-        faces = load_tree(path, path, spec)
-        return Sample(faces.pixels, faces.truth, str(path))
-    pictures: Sequence[Path] = sorted(pictures_in(path))
-    if not pictures:
-        raise DataError(f"{path} holds no pictures")
-    pixels = np.concatenate([prepare(read_image(picture), spec) for picture in pictures])
-    return Sample(pixels, None, str(path))
-
-
-def _read_sample(path: Path, spec: ModelSpec, origin: str) -> Sample:
-    """Read an .npz with `pixels` and, for labelled faces, `truth` (see `emo_edge.runfolder`)."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            pixels = archive["pixels"]
-            truth = archive.get("truth")
-            origin = origin or f"{archive['split']} split"
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DataError(f"cannot read faces from {path}: {error}") from error
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:] or not len(pixels):
-        raise DataError(f"{path} holds {pixels.dtype}{pixels.shape}, not uint8{spec.input_shape}")
-    if truth is not None and (
-        truth.shape != pixels.shape[:1] or truth.min() < 0 or truth.max() >= len(spec.labels)
-    ):
-        raise DataError(f"the truth in {path} does not fit its faces and the labels")
-    return Sample(pixels, truth, origin)
-
-
-def _draw(sample: Sample, evaluation: Sample | None, options: Options) -> Sample:
-    """Draw the calibration set: stratified where there are labels, seeded, none that scores."""
-    sample = _refuse_scoring_faces(sample, evaluation)
-    low, high = int(sample.pixels.min()), int(sample.pixels.max())
-    if high - low < LEAST_COVERAGE:
-        warn(f"the calibration faces cover pixels {low} to {high} only: int8 may clip the others")
-    strata = sample.truth if sample.truth is not None else np.zeros(len(sample.pixels), np.int64)
-    rows = stratified(strata, options.calibration_size, options.seed)
-    return replace(sample, pixels=sample.pixels[rows], truth=strata[rows])
-
-
-def _refuse_scoring_faces(calibration: Sample, evaluation: Sample | None) -> Sample:
-    """Leave out the calibration faces that score too: calibrating on them flatters the model."""
-    if evaluation is None:
-        return calibration
-    scoring = {face.tobytes() for face in evaluation.pixels}
-    rows = [i for i, face in enumerate(calibration.pixels) if face.tobytes() not in scoring]
-    refused = len(calibration.pixels) - len(rows)
-    if not rows:
-        raise DataError(
-            "every calibration face is in the evaluation set too: calibrate on training pictures"
-        )
-    if refused:
-        warn(f"refused {refused} calibration faces that are in the evaluation set too")
-    truth = calibration.truth[rows] if calibration.truth is not None else None
-    return replace(calibration, pixels=calibration.pixels[rows], truth=truth)

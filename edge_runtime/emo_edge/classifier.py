@@ -69,15 +69,24 @@ class Classifier:
         return self.classify(prepare(image, self.spec, box))
 
     def classify(self, pixels: Image) -> Probabilities:
-        """Classify pixels that `prepare` made: uint8[1,height,width,channels] -> float32[n]."""
-        return probabilities(self.interpreter.run(pixels), self.spec)
+        """Classify pixels that `prepare` made: uint8[1,height,width,channels] -> float32[n].
+
+        Raises `ModelError` if the model answers with NaN or infinity.
+        """
+        answer = probabilities(self.interpreter.run(pixels), self.spec)
+        if not np.isfinite(answer).all():
+            raise ModelError(
+                f"{self.path} answers with values that are not numbers on "
+                f"{self.interpreter.backend.version}; try another --backend, or convert it again"
+            )
+        return answer
 
     def golden_difference(self, golden: Golden) -> tuple[float, int]:
-        """Return the mean |difference| of the probabilities and how many top-1 differ."""
+        """Return the mean |difference| of the probabilities and how many decisive top-1 differ."""
         answers = np.stack([self.classify(pixels[None]) for pixels in golden.pixels])
         difference = float(np.abs(answers - golden.probabilities).mean())
-        wrong = int((answers.argmax(axis=1) != golden.probabilities.argmax(axis=1)).sum())
-        return difference, wrong
+        turned = answers.argmax(axis=1) != golden.probabilities.argmax(axis=1)
+        return difference, int((turned & golden.decisive).sum())
 
     def _refuse_wrong_answers(self, golden: Golden) -> None:
         difference, wrong = self.golden_difference(golden)

@@ -82,7 +82,8 @@ def prepare(image: Image, spec: ModelSpec, box: Box | None = None) -> Image:
     Args:
         image: uint8[H,W,3] BGR, uint8[H,W,1] or uint8[H,W] grey.
         spec: The model's spec.
-        box: The face in `image`; None if the picture is a face crop already.
+        box: The face in `image`; None if the picture is a face crop already (made square, if it
+            is not, by repeating its edges).
 
     Returns:
         uint8[1,height,width,channels], raw pixels 0-255, channels grey or R, G, B.
@@ -91,6 +92,10 @@ def prepare(image: Image, spec: ModelSpec, box: Box | None = None) -> Image:
         image = image[:, :, 0]
     if box is not None:
         image = crop_face(image, box, spec.crop_margin)
+    elif image.shape[0] != image.shape[1]:
+        # Squared by repeating its edges: squashing would teach faces that no detector cuts.
+        height, width = image.shape[:2]
+        image = crop_face(image, Box(0, 0, width, height), 0.0)
     pixels = _recolour(image, spec)
     if pixels.shape[:2] != (spec.height, spec.width):
         shrinking = pixels.shape[0] >= spec.height and pixels.shape[1] >= spec.width
@@ -119,9 +124,12 @@ def probabilities(output: NDArray[np.float32], spec: ModelSpec) -> Probabilities
         spec: The model's spec.
 
     Returns:
-        float32[..., n]: softmax(logits / temperature). A softmax inside the graph is undone by a
-        logarithm first, floored at the 1/512 that an int8 output cannot tell from 0.
+        float32[..., n]: softmax(logits / temperature). For a temperature other than 1, a softmax
+        inside the graph is undone by a logarithm first, floored at the 1/512 that an int8 output
+        cannot tell from 0.
     """
+    if spec.output == "probabilities" and spec.temperature == 1.0:
+        return np.asarray(output / output.sum(axis=-1, keepdims=True), dtype=np.float32)
     logits = output
     if spec.output == "probabilities":
         logits = np.log(np.maximum(output, 1.0 / 512.0))

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
+from emo_edge.errors import EmoError
+
 
 def say(message: str) -> None:
     """Print one line to stderr."""
@@ -32,7 +34,7 @@ def _held_back() -> BinaryIO:
 def hushed() -> Iterator[None]:
     """Hold back what native libraries write to stderr (the chatter of TensorFlow and its runtimes).
 
-    If the body fails, everything held back is printed: it may be the only explanation.
+    If the body fails by a bug, everything held back is printed: it may be the only explanation.
     """
     sys.stderr.flush()
     with _held_back() as held, warnings.catch_warnings():
@@ -41,6 +43,8 @@ def hushed() -> Iterator[None]:
         os.dup2(held.fileno(), 2)
         try:
             yield
+        except (EmoError, KeyboardInterrupt):
+            raise  # they say what happened themselves
         except BaseException:
             os.dup2(stderr, 2)
             held.seek(0)

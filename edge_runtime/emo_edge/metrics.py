@@ -64,19 +64,19 @@ def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
 def paired_interval(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> tuple[float, float]:
     """Return the 95 % interval of mean(before) - mean(after) over the same faces.
 
-    Percentile bootstrap (Efron 1979) with 10,000 seeded resamples. Only the faces on which the two
-    disagree move the difference, so resampling their two counts is resampling the faces.
+    The adjusted Wald interval of Bonett & Price 2012, "Adjusted Wald Confidence Interval for a
+    Difference of Binomial Proportions Based on Paired Data": one disagreement is added to either
+    side. Unlike a bootstrap, it does not claim certainty where no two answers differ.
 
     Args:
         before: bool[N], whether each face was answered rightly.
         after: The same for the other model.
     """
-    n = len(before)
-    lost, won = int((before & ~after).sum()), int((~before & after).sum())
-    shares = [lost / n, won / n, max(0.0, 1 - (lost + won) / n)]
-    draws = np.random.default_rng(0).multinomial(n, shares, size=10_000)
-    low, high = np.percentile((draws[:, 0] - draws[:, 1]) / n, [2.5, 97.5])
-    return float(low), float(high)
+    faces = len(before) + 2
+    lost = (int((before & ~after).sum()) + 1) / faces
+    won = (int((~before & after).sum()) + 1) / faces
+    half = 1.96 * math.sqrt((lost + won - (lost - won) ** 2) / faces)
+    return lost - won - half, lost - won + half
 
 
 def mcnemar(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> float:

@@ -30,6 +30,8 @@ from emo_edge.spec import ModelSpec
 LABELS, SPEC, DIGEST = "labels.txt", "emo_spec.json", "flatbuffer.sha256"
 GOLDEN_PIXELS, GOLDEN_PROBABILITIES = "golden_pixels.npy", "golden_probabilities.npy"
 
+DECISIVE_MARGIN = 0.2  # of probability, between the first and the second class
+
 MAX_MODEL_BYTES = 512 * 1024 * 1024
 MAX_ENTRY_BYTES = 64 * 1024 * 1024  # refuses zip bombs
 
@@ -40,6 +42,20 @@ class Golden:
 
     pixels: Image
     probabilities: Probabilities
+
+    @property
+    def margins(self) -> Probabilities:
+        """How far the first class is ahead of the second, float32[k]."""
+        two = np.sort(self.probabilities, axis=1)[:, -2:]
+        return np.asarray(two[:, 1] - two[:, 0])
+
+    @property
+    def decisive(self) -> NDArray[np.bool_]:
+        """Which vectors have so clear a winner that no healthy runtime picks another: bool[k].
+
+        Runtimes differ by some steps of 1/256, which can turn a narrow decision.
+        """
+        return np.asarray(self.margins >= DECISIVE_MARGIN, np.bool_)
 
 
 @dataclass(frozen=True)

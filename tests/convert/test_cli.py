@@ -56,13 +56,15 @@ def test_a_failed_gate_leaves_the_target_alone_and_reports_why(
     run_copy: Path, tmp_path: Path
 ) -> None:
     lift_the_logits(run_copy)
-    target = tmp_path / "good.tflite"
+    target, report_of_it = tmp_path / "good.tflite", tmp_path / "good.report.json"
     target.write_bytes(b"the good model of last week")
+    report_of_it.write_bytes(b"its report")
     outcome = call(app, run_copy, "--quantize", "int8", "-o", target)
-    assert_refused(outcome, 6, "good.tflite was not written", "good.report.json")
+    assert_refused(outcome, 6, "good.tflite was not written", "good.failed.report.json")
+    assert report_of_it.read_bytes() == b"its report"
     assert target.read_bytes() == b"the good model of last week"
     assert [path.name for path in tmp_path.glob("*.tflite")] == ["good.tflite"]
-    report = json.loads((tmp_path / "good.report.json").read_text())
+    report = json.loads((tmp_path / "good.failed.report.json").read_text())
     failures = [failure for parity in report["parity"] for failure in parity["failures"]]
     assert failures
     assert all(failure in outcome.stderr for failure in failures)
@@ -75,7 +77,7 @@ def test_one_failing_quantization_does_not_stop_the_others(run_copy: Path) -> No
     written = {"run-dynamic.tflite", "run-float32.tflite", "run-fp16.tflite"}
     assert written <= set(models_in(run_copy))
     assert "run-int8.tflite" not in models_in(run_copy)
-    assert (run_copy / "run-int8.report.json").exists()
+    assert (run_copy / "run-int8.failed.report.json").exists()
 
 
 def test_the_limits_of_the_gate_are_those_asked_for(run_copy: Path, tmp_path: Path) -> None:
@@ -205,3 +207,26 @@ def test_a_target_that_cannot_be_written_is_refused(run_folder: Path, tmp_path: 
     outcome = call(app, run_folder, "--quantize", "none", "-o", target)
     assert_refused(outcome, 8, "cannot write")
     assert (tmp_path / "file").read_text() == "not a folder"
+
+
+def test_a_failure_is_forgotten_once_the_conversion_passes(run_copy: Path, tmp_path: Path) -> None:
+    target = tmp_path / "model.tflite"
+    strict = ("--min-agreement", "1", "--max-drop", "0", "--backend", "tflite_runtime")
+    lift_the_logits(run_copy)
+    assert call(app, run_copy, *strict, "-o", target).returncode == 6
+    limits = ("--max-drop", "100", "--max-class-drop", "100", "--min-agreement", "0")
+    assert_done(call(app, run_copy, *limits, "-o", target))
+    assert not target.with_suffix(".failed.report.json").exists()
+
+
+@pytest.mark.parametrize("name", ["model.keras", "card.md", "model"])
+def test_only_a_tflite_file_is_written(run_folder: Path, tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
+    target.write_bytes(b"precious")
+    assert_refused(call(app, run_folder, "-o", target), 2, "names a .tflite file", name)
+    assert target.read_bytes() == b"precious"
+
+
+def test_pixel_types_are_for_int8_alone(run_folder: Path) -> None:
+    outcome = call(app, run_folder, "--quantize", "fp16", "--pixels", "int8")
+    assert_refused(outcome, 2, "for --quantize int8")

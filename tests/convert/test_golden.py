@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from emo_convert.golden import CANDIDATES, KEPT, candidates, choose
+from emo_edge.modelfile import Golden
 from emo_edge.spec import ModelSpec
 
 
@@ -34,11 +35,18 @@ def test_the_most_decisive_are_kept() -> None:
     assert sorted(golden.pixels[:, 0, 0, 0]) == list(range(20 - KEPT, 20))
 
 
-def test_every_answered_class_is_kept_by_its_most_decisive() -> None:
-    happy = [0.99] * 20 + [0.45, 0.4, 0.48]  # sad thrice, without conviction
+def test_every_class_that_wins_clearly_is_kept_by_its_clearest_candidate() -> None:
+    happy = [0.99] * 20 + [0.35, 0.3, 0.38]
     golden = choose(pictures(23), two(happy))
     assert (golden.probabilities.argmax(axis=1) == 1).sum() == 1
     assert 21 in golden.pixels[:, 0, 0, 0]
+
+
+def test_a_class_that_wins_narrowly_is_left_out() -> None:
+    happy = [0.99] * 20 + [0.45, 0.41, 0.48]  # a runtime may answer these the other way round
+    golden = choose(pictures(23), two(happy))
+    assert golden.decisive.all()
+    assert (golden.probabilities.argmax(axis=1) == 0).all()
 
 
 @given(
@@ -51,5 +59,6 @@ def test_pictures_keep_their_answers_whatever_these_are(answers: list[list[float
     rows = golden.pixels[:, 0, 0, 0]
     assert len(set(rows)) == len(rows)
     np.testing.assert_array_equal(golden.probabilities, given_answers[rows])
-    answered = set(given_answers.argmax(axis=1))
-    assert set(golden.probabilities.argmax(axis=1)) == answered
+    clear = Golden(pictures(len(answers)), given_answers).decisive
+    answered = set(given_answers[clear].argmax(axis=1))
+    assert answered <= set(golden.probabilities.argmax(axis=1))

@@ -130,7 +130,7 @@ def an_empty_folder(model: Path, labels: Path) -> Path:
     ("spoil", "error", "message"),
     [
         (another_count_of_labels, ModelError, "there are 2 labels"),
-        (no_keras_model, ModelError, "is not a Keras model that can be read here"),
+        (no_keras_model, ModelError, "is not a Keras model that can be read"),
         (any_input_size, ModelError, "height, width"),
         (an_empty_folder, DataError, "neither a run folder made by emo-train nor a SavedModel"),
     ],
@@ -195,3 +195,29 @@ def test_a_softmax_is_taken_off_whatever_layer_holds_it(head: Callable[[object],
 
 def test_a_net_without_softmax_has_none_to_take_off() -> None:
     assert without_softmax(a_net(softmax=False)) is None
+
+
+def test_folders_that_are_no_labels_are_not_taken_for_unlabelled_faces(
+    tmp_path: Path, options: Options
+) -> None:
+    bad = Options(options.labels, calibration=options.calibration, evaluation=tmp_path)
+    with pytest.raises(DataError, match="none of which is a label"):
+        load_subject(saved(a_net(), tmp_path / "net.keras"), bad)
+
+
+def test_faces_without_labels_are_said_to_be_so(
+    tmp_path: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_faces(tmp_path / "loose", 3, seed=9, colour=True)
+    loose = Options(options.labels, calibration=options.calibration, evaluation=tmp_path / "loose")
+    assert load_subject(saved(a_net(), tmp_path / "net.keras"), loose).evaluation.truth is None
+    assert "cannot measure accuracy" in capsys.readouterr().err
+
+
+def test_the_hash_of_a_saved_model_covers_all_its_files(tmp_path: Path, options: Options) -> None:
+    folder = saved(a_net(), tmp_path / "net")
+    before = load_subject(folder, options).sha256
+    assert load_subject(folder, options).sha256 == before
+    (folder / "assets").mkdir(exist_ok=True)
+    (folder / "assets" / "vocabulary.txt").write_text("another")
+    assert load_subject(folder, options).sha256 != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -112,14 +113,14 @@ def test_golden_tensors_agree_with_the_definition_of_crop_and_resize(
     box, margin = CASES[name]
     with np.load(GOLDEN) as golden:
         picture, tensor = golden["picture"], golden[f"{name}_{colour}"]
-    face = picture
-    if box is not None:
-        border = 100
-        side = round(max(box.w, box.h) * (1 + 2 * margin))
-        left = round(box.x + box.w / 2 - side / 2) + border
-        top = round(box.y + box.h / 2 - side / 2) + border
-        wide = np.pad(picture, ((border, border), (border, border), (0, 0)), mode="edge")
-        face = wide[top : top + side, left : left + side]
+    # Without a box, the picture is the face, and is made square by its edges.
+    box = box or Box(0, 0, picture.shape[1], picture.shape[0])
+    border = 100
+    side = round(max(box.w, box.h) * (1 + 2 * margin))
+    left = math.floor(box.x + box.w / 2 - side / 2 + 0.5) + border
+    top = math.floor(box.y + box.h / 2 - side / 2 + 0.5) + border
+    wide = np.pad(picture, ((border, border), (border, border), (0, 0)), mode="edge")
+    face = wide[top : top + side, left : left + side]
     # OpenCV rounds to whole levels once for grey and once for the size.
     np.testing.assert_allclose(tensor[0], resized(in_colour(face, colour)), atol=1.01)
 

@@ -117,8 +117,10 @@ def test_the_paired_interval_surrounds_the_difference_like_the_normal_one() -> N
     assert (low, high) == pytest.approx((0.02 - spread, 0.02 + spread), abs=2e-3)
 
 
-def test_models_that_answer_alike_have_no_interval_to_speak_of() -> None:
-    assert paired_interval(*right(both=9, before=0, after=0, neither=3)) == (0.0, 0.0)
+def test_models_that_answer_alike_on_few_faces_may_still_differ() -> None:
+    low, high = paired_interval(*right(both=9, before=0, after=0, neither=3))
+    # One disagreement added to either side: variance (1/14 + 1/14) / 14
+    assert (low, high) == pytest.approx((-1.96 * (2 / 14 / 14) ** 0.5, 1.96 * (2 / 14 / 14) ** 0.5))
 
 
 def test_the_divergence_is_that_of_kullback_and_leibler() -> None:
