@@ -11,6 +11,7 @@ import typer
 from emo_edge.commands import guarded, new_app, require_extra, show_version
 from emo_edge.errors import EmoError
 from emo_edge.messages import say, warn
+from emo_edge.shipped import find_model
 
 app = new_app(
     """Measure models with the device's own preprocessing and interpreter.
@@ -22,7 +23,9 @@ app = new_app(
       emo-bench demo --out demo/"""
 )
 
-Models = Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Model files.")]
+Models = Annotated[
+    list[str], typer.Argument(metavar="MODEL...", help="Model files, or shipped ones by name.")
+]
 BackendOption = Annotated[
     str, typer.Option(help="Runtime: auto, tflite_runtime, ai_edge_litert, tensorflow.")
 ]
@@ -100,13 +103,13 @@ def demo(
 
 
 def _each(
-    models: Sequence[Path], measure: Callable[[Path], dict[str, Any]]
+    models: Sequence[str], measure: Callable[[Path], dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[EmoError]]:
     """Measure every model; one that fails is named and does not stop the others."""
     results, failures = [], []
     for model in models:
         try:
-            results.append(measure(model))
+            results.append(measure(find_model(model)))
         except EmoError as error:
             say(f"error: {error}")
             failures.append(error)

@@ -11,6 +11,7 @@ import typer
 from emo_edge.commands import guarded, new_app, show_version
 from emo_edge.errors import HealthError, NoFaceError, UsageError
 from emo_edge.messages import say
+from emo_edge.shipped import DEFAULT, find_model, shipped_models
 
 if TYPE_CHECKING:
     from emo_edge.sinks import Sink
@@ -21,7 +22,7 @@ app = new_app(
 
     \b
     Examples:
-      emo-edge --model face.tflite --camera 0
+      emo-edge --camera 0
       emo-edge --model face.tflite --source talk.mp4 --jsonl readings.jsonl --record out.mp4
       emo-edge --model face.tflite --source holiday-pictures/
       emo-edge doctor --model face.tflite
@@ -30,7 +31,8 @@ app = new_app(
 )
 
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", "-m", help="Model file made by emo-convert.")
+    str,
+    typer.Option("--model", "-m", help="Model file, or a shipped one (see emo-edge models)."),
 ]
 
 
@@ -43,7 +45,7 @@ def run(
         typer.Option(help="Camera index, /dev/videoN, video, picture, folder, or stream URL."),
     ] = None,
     camera: Annotated[int | None, typer.Option(help="Camera index: same as --source N.")] = None,
-    model: ModelOption = None,
+    model: ModelOption = DEFAULT,
     labels: Annotated[
         Path | None, typer.Option(help="Labels, one a line, for a plain .tflite.")
     ] = None,
@@ -52,8 +54,12 @@ def run(
         typer.Option(help="What pixels 0 and 255 become for a plain .tflite, e.g. -1 1."),
     ] = None,
     detector: Annotated[
-        str, typer.Option(help="Face detector: haar, or none if the pictures are face crops.")
-    ] = "haar",
+        str,
+        typer.Option(
+            help="Face detector: yunet (run fetch-detector once), haar, auto (yunet if it was "
+            "fetched, else haar), or none if the pictures are face crops."
+        ),
+    ] = "auto",
     backend: Annotated[
         str, typer.Option(help="Runtime: auto, tflite_runtime, ai_edge_litert, tensorflow.")
     ] = "auto",
@@ -75,11 +81,9 @@ def run(
     if context.invoked_subcommand is not None:
         return
     text = _one_source(source, camera)
-    if model is None:
-        raise UsageError("which model? give --model FILE (emo-convert makes one)")
     _run_loop(
         text,
-        model=model,
+        model=find_model(model),
         labels=labels,
         input_range=input_range,
         detector=detector,
@@ -151,16 +155,47 @@ def _make_sinks(
 
 @app.command()
 @guarded
-def doctor(model: ModelOption = None) -> None:
+def fetch_detector(
+    origin: Annotated[
+        str | None,
+        typer.Option("--from", help="File or URL, for a board without internet."),
+    ] = None,
+) -> None:
+    """Fetch the YuNet face detector (233 kB, MIT licence, OpenCV model zoo), once."""
+    from emo_edge.fetch import YUNET_URL, fetch_yunet
+
+    path, fetched = fetch_yunet(YUNET_URL if origin is None else origin)
+    say(f"{path}: {'fetched' if fetched else 'there already'}, checksum right")
+
+
+@app.command()
+@guarded
+def doctor(model: ModelOption = DEFAULT) -> None:
     """Check this machine and a model: what works, what does not, and what fixes it."""
     from emo_edge.doctor import examine
 
     problems = 0
-    for finding in examine(model):
+    for finding in examine(find_model(model)):
         print(f"{finding.verdict:<8} {finding.subject:<24} {finding.detail}")
         problems += finding.verdict == "problem"
     if problems:
         raise HealthError(f"{problems} problem(s) found, see above")
+
+
+@app.command()
+@guarded
+def models() -> None:
+    """List the models that come with the package."""
+    from emo_edge.modelfile import read_model
+
+    for name, path in shipped_models().items():
+        spec = read_model(path).spec
+        assert spec is not None  # a shipped model was made by emo-convert
+        print(f"{name}  {path.stat().st_size / 1000:.0f} kB  {', '.join(spec.labels)}")
+        for parity in spec.conversion["parity"]:
+            top1 = f"top-1 {parity['accuracy']['export_top1']:.1%}"
+            print(f"  {top1} of {parity['images']} {parity['origin']} faces, {parity['runtime']}")
+        print(f"  card: {path.with_suffix('.md')}")
 
 
 def main() -> None:

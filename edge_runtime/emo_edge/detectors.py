@@ -11,6 +11,9 @@ import numpy as np
 
 from emo_edge.contract import Box, Image
 from emo_edge.errors import UsageError
+from emo_edge.fetch import yunet_fetched
+from emo_edge.messages import say
+from emo_edge.yunet import yunet
 
 Detector = Callable[[Image], Sequence[Box]]
 
@@ -48,6 +51,15 @@ def haar() -> Detector:
     return detect
 
 
+def auto() -> Detector:
+    """Return YuNet if it was fetched, else Haar, saying which on stderr."""
+    if yunet_fetched():
+        say("face detector: yunet")
+        return yunet()
+    say("face detector: haar; for a better one run: emo-edge fetch-detector")
+    return haar()
+
+
 def whole_picture() -> Detector:
     """Return a detector that takes every picture for one face (for folders of face crops)."""
 
@@ -58,7 +70,12 @@ def whole_picture() -> Detector:
     return detect
 
 
-DETECTORS: dict[str, Callable[[], Detector]] = {"haar": haar, "none": whole_picture}
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    "auto": auto,
+    "yunet": yunet,
+    "haar": haar,
+    "none": whole_picture,
+}
 
 
 def make_detector(name: str) -> Detector:

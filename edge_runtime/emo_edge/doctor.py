@@ -23,15 +23,12 @@ class Finding:
     detail: str
 
 
-def examine(model: Path | None) -> Iterator[Finding]:
-    """Yield the findings about this machine and, if given, a model file."""
+def examine(model: Path) -> Iterator[Finding]:
+    """Yield the findings about this machine and a model file."""
     yield Finding("OK", "python", f"{platform.python_version()} on {platform.machine()}")
     yield from _packages()
     yield _tried("detector", _detector)
     yield _cameras()
-    if model is None:
-        yield Finding("note", "model", "none given; add --model FILE to check one")
-        return
     for backend in BACKENDS.values():
         if backend.installed and (backend.name != "tensorflow" or _only_tensorflow()):
             yield _tried("model", functools.partial(_model, model, backend.name))
@@ -67,9 +64,13 @@ def _tried(subject: str, check: Callable[[], str]) -> Finding:
 
 def _detector() -> str:
     from emo_edge.detectors import make_detector
+    from emo_edge.fetch import yunet_fetched, yunet_path
 
     make_detector("haar")
-    return "haar"
+    if not yunet_fetched():
+        return "haar; for a better one run: emo-edge fetch-detector"
+    make_detector("yunet")
+    return f"yunet ({yunet_path()}), haar"
 
 
 def _cameras() -> Finding:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from emo_edge.contract import Box, Image, Probabilities
 from emo_edge.detectors import Detector
+from emo_edge.following import Following
 from emo_edge.sources import Frame, Source
 from emo_edge.spec import ModelSpec
 from emo_edge.tracking import STILL, UNCERTAIN, Smoothing, Track, Tracker
@@ -47,21 +48,23 @@ def readings(
 ) -> Iterator[tuple[Frame, list[Reading]]]:
     """Yield every frame of `source` with the readings of its faces (none is a valid answer).
 
-    Pictures have nothing to do with each other: each is read with a tracker of its own.
+    Pictures have nothing to do with each other: each is read with a tracker of its own. In the
+    frames of a camera or video faces are followed: the detector is also given patches of them.
     """
     smoothing = STILL if source.kind == "stills" else smoothing or Smoothing()
     tracker = Tracker(smoothing, spec.threshold)
+    follow = Following(detector)
     for frame in source.frames:
         if source.kind == "stills":
-            tracker = Tracker(smoothing, spec.threshold)
-        tracks = analyse(frame, detector, classify, tracker)
+            tracker, follow = Tracker(smoothing, spec.threshold), Following(detector)
+        tracks = analyse(frame, follow, classify, tracker)
         ready_at = frame.captured_at + (time.monotonic() - frame.grabbed_at)
         yield frame, [_reading(track, spec, frame.captured_at, ready_at) for track in tracks]
 
 
-def analyse(frame: Frame, detector: Detector, classify: Classify, tracker: Tracker) -> list[Track]:
+def analyse(frame: Frame, follow: Following, classify: Classify, tracker: Tracker) -> list[Track]:
     """One step of the loop: return the confirmed tracks seen in `frame`."""
-    boxes = detector(frame.image)
+    boxes = follow(frame.image, frame.captured_at)
     return tracker.update(boxes, [classify(frame.image, box) for box in boxes], frame.captured_at)
 
 

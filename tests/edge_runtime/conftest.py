@@ -3,14 +3,40 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.drawn import TIMELINE, VIDEO_FPS
+from emo_edge.fetch import YUNET_NAME, yunet_path
 from emo_train.synthetic import write_video
 
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+
+# Where a developer's own copy may be; the tests themselves see an empty cache.
+YUNET = Path(os.environ.get("EMO_YUNET") or yunet_path())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no test depend on what this user has fetched."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture
+def yunet_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the real YuNet file into a cache of its own, or skip; returns where it is."""
+    if not YUNET.is_file():
+        pytest.skip("no YuNet file: run emo-edge fetch-detector, or set EMO_YUNET to it")
+    kept = tmp_path / "fetched" / "emo-toolkit" / YUNET_NAME
+    kept.parent.mkdir(parents=True)
+    shutil.copyfile(YUNET, kept)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "fetched"))
+    return kept
 
 
 @pytest.fixture(scope="session")

@@ -26,16 +26,17 @@ def test_a_healthy_machine_and_model_have_no_problem(model: Path) -> None:
     assert "8 golden vectors right" in result.stdout
 
 
-def test_without_a_model_the_doctor_says_how_to_check_one() -> None:
+def test_without_a_model_the_doctor_checks_the_shipped_one() -> None:
     result = doctor()
     assert result.exit_code == 0
-    assert "none given; add --model FILE" in result.stdout
+    assert "small.tflite" in result.stdout
+    assert "golden vectors right" in result.stdout
 
 
 def test_the_findings_name_python_numpy_opencv_runtime_detector_and_cameras() -> None:
-    subjects = [finding.subject for finding in examine(None)]
+    subjects = [finding.subject for finding in examine(INT8)]
     assert subjects[:3] == ["python", "numpy", "opencv-python-headless"]
-    assert subjects[3:] == ["runtime", "detector", "cameras", "model"]
+    assert subjects[3:7] == ["runtime", "detector", "cameras", "model"]
 
 
 @pytest.mark.parametrize(
@@ -55,5 +56,5 @@ def test_a_model_with_a_problem_is_exit_code_9(tmp_path: Path, content: bytes, r
 def test_a_missing_runtime_is_a_problem_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "BACKENDS", {})
     assert Finding("problem", "runtime", "none; run: pip install emo-toolkit") in list(
-        examine(None)
+        examine(INT8)
     )
