@@ -8,12 +8,11 @@ from typing import Any
 from emo_edge.artifacts import sha256
 from emo_edge.backends import find_backend
 from emo_edge.errors import UsageError
-from emo_edge.faces import Faces
-from emo_edge.metrics import summary
+from emo_edge.metrics import summary, top1
 from emo_edge.modelfile import read_model
 from emo_edge.score import score_in_own_process
 from emo_edge.spec import ModelSpec
-from emo_train.data import load_evaluation
+from emo_train.data import Evaluation, load_evaluation
 from emo_train.fer2013 import LabelKind, fer_labels, is_fer2013, load_fer2013_evaluation
 
 
@@ -22,19 +21,27 @@ def measure(model: Path, data: Path, backend: str) -> dict[str, Any]:
     spec = read_model(model).spec
     if spec is None:
         raise UsageError(f"{model} carries no emo-toolkit metadata: convert it with emo-convert")
-    faces, protocol = _faces(data, spec)
+    evaluation = _evaluation(data, spec)
+    faces, seen = evaluation.faces, evaluation.seen
     scored = score_in_own_process(model, faces.pixels, find_backend(backend).name)
-    return {
+    result = {
         "model": model.name,
         "sha256": sha256(model.read_bytes()),
         "runtime": scored.runtime,
         "data": str(data),
-        "protocol": {"scored_on": protocol, "crops": "single"},
+        "protocol": {"scored_on": evaluation.origin, "crops": "single"},
         **summary(scored.probabilities, faces.truth, spec.labels),
     }
+    if seen.any() and not seen.all():
+        unseen = top1(scored.probabilities[~seen], faces.truth[~seen])
+        result["without_training_duplicates"] = {
+            "images": int((~seen).sum()),
+            "top1": round(unseen, 4),
+        }
+    return result
 
 
-def _faces(data: Path, spec: ModelSpec) -> tuple[Faces, str]:
+def _evaluation(data: Path, spec: ModelSpec) -> Evaluation:
     if not is_fer2013(data):
         return load_evaluation(data, spec)
     kinds: tuple[LabelKind, ...] = ("fer", "ferplus")

@@ -85,6 +85,8 @@ def accuracy(
     results, failures = _each(models, lambda model: measure(model, data, backend))
     if results:
         show(accuracy_table(results))
+        for result in results:
+            _warn_of_training_faces(result)
     if results and json_file is not None:
         write_results(json_file, "accuracy", results)
     _exit_with(failures)
@@ -100,6 +102,16 @@ def demo(
     from emo_bench.demo import run
 
     run(out)
+
+
+def _warn_of_training_faces(result: dict[str, Any]) -> None:
+    fair = result.get("without_training_duplicates")
+    if fair is not None:
+        copied = result["images"] - fair["images"]
+        warn(
+            f"{result['model']}: {copied} of these faces are copies of training faces; without "
+            f"them top-1 {fair['top1']:.1%} of {fair['images']}"
+        )
 
 
 def _each(

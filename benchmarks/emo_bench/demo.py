@@ -74,7 +74,9 @@ def _command(name: str, *arguments: str | Path) -> None:
     program = shutil.which(name, path=str(Path(sys.executable).parent)) or name
     done = subprocess.run([program, *words[1:]], check=False)
     if done.returncode:
-        raise EmoError(f"the demo stopped: {name} ended with exit code {done.returncode}")
+        failure = EmoError(f"the demo stopped: {name} ended with exit code {done.returncode}")
+        failure.exit_code = done.returncode
+        raise failure
 
 
 def _report(out: Path, run_folder: Path, model: Path, readings: Path, recording: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import inspect
 import os
 import sys
 from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from emo_edge.errors import EmoError, OutputError, UsageError
 from emo_edge.messages import say
@@ -25,9 +27,42 @@ EXIT_CODES = (
 )
 
 
+# A write to stdout or to a log that has no room left.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class Commands(TyperGroup):
+    """A command line whose output, --help and the last buffered line included, is written or fails.
+
+    Python itself would end with a traceback, or with a remark and exit code 120.
+    """
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; exit with `OutputError`'s code where the output has no room."""
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            sys.exit(_abandon_stdout())
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            say(f"error: cannot write {error.filename or 'the output'}: {error.strerror}")
+            sys.exit(_abandon_stdout())
+
+
+def _abandon_stdout() -> int:
+    """Let what is left in the buffer vanish: it would fail once more when Python ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OutputError.exit_code
+
+
 def new_app(help_text: str) -> typer.Typer:
     """Return a Typer app in the house style: plain help, no shell-completion options."""
     return typer.Typer(
+        cls=Commands,
         help=f"{inspect.cleandoc(help_text)}\n\n{EXIT_CODES}",
         add_completion=False,
         rich_markup_mode=None,  # Rich would triple the time of --help on a Pi
@@ -57,8 +92,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             say("interrupted")
             raise typer.Exit(130) from None
         except BrokenPipeError:  # `| head`: nobody reads on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(OutputError.exit_code) from None
+            raise typer.Exit(_abandon_stdout()) from None
 
     return run
 

@@ -107,9 +107,10 @@ def one_hot(classes: NDArray[np.int64], n: int) -> NDArray[np.float32]:
 
 
 def stratified(truth: NDArray[np.int64], size: int, seed: int) -> NDArray[np.int64]:
-    """Return `size` rows (or all), shared among the classes in proportion, seeded.
+    """Return about `size` rows (or all), shared among the classes in proportion, seeded.
 
-    Every class that is present gets at least one row.
+    Each class's share is rounded, and every class that is present gets at least one row: with more
+    classes than `size` there are more rows.
     """
     rng = np.random.default_rng(seed)
     share = min(1.0, size / len(truth))

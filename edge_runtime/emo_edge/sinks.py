@@ -39,18 +39,20 @@ class Console:
     """
 
     def __init__(self, source: Source, stream: TextIO | None = None) -> None:
-        self._stills = source.kind == "stills"
+        self._kind = source.kind
         self._origin: float | None = None
         self._shown: dict[int, tuple[str, float]] = {}  # track -> (label, last seen)
         self._stream = stream or sys.stdout
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Print what changed."""
-        if self._stills:
+        if self._kind == "stills":
             for line in [_still_line(r) for r in readings] or ["no face"]:
                 print(f"{frame.name}: {line}", file=self._stream, flush=True)
             return
-        now = frame.captured_at
+        if self._origin is None:  # a video has a clock of its own, a camera's begins now
+            self._origin = frame.captured_at if self._kind == "live" else 0.0
+        now = frame.captured_at - self._origin
         for reading in readings:
             if self._shown.get(reading.track, ("", 0.0))[0] != reading.label:
                 age = (reading.ready_at - reading.captured_at) * 1000
@@ -66,9 +68,7 @@ class Console:
         """Nothing is open."""
 
     def _print(self, now: float, line: str) -> None:
-        if self._origin is None:
-            self._origin = now
-        print(f"{now - self._origin:8.2f} s  {line}", file=self._stream, flush=True)
+        print(f"{now:8.2f} s  {line}", file=self._stream, flush=True)
 
 
 def _still_line(reading: Reading) -> str:
@@ -90,7 +90,7 @@ class JsonLines:
         """Write one line for each reading."""
         try:
             for reading in readings:
-                self._stream.write(json.dumps(as_record(frame, reading, self._live)) + "\n")
+                self._stream.write(_line(as_record(frame, reading, self._live)))
             self._stream.flush()
         except OSError as error:
             # What is left in the buffer would fail once more when the stream is closed.
@@ -102,6 +102,10 @@ class JsonLines:
         """Close the file (never stdout)."""
         if self._stream is not sys.stdout:
             self._stream.close()
+
+
+def _line(record: dict[str, Any]) -> str:
+    return json.dumps(record, allow_nan=False) + "\n"
 
 
 def _open_to_append(path: Path) -> TextIO:
@@ -142,13 +146,21 @@ class Recording:
         self._target, self._fps = target, fps
         self._file = ExitStack()
         self._writer: cv2.VideoWriter | None = None
+        self._temporary = target
+        self._frames, self._size = 0, (0, 0)
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Add one annotated frame."""
         picture = annotate(frame.image, readings)
         if self._writer is None:
             self._writer = self._begin((picture.shape[1], picture.shape[0]))
+        if (picture.shape[1], picture.shape[0]) != self._size:  # OpenCV would drop it in silence
+            raise OutputError(
+                f"cannot record to {self._target}: the pictures changed from {self._size} to "
+                f"{(picture.shape[1], picture.shape[0])}"
+            )
         self._writer.write(picture)
+        self._frames += 1
 
     def _begin(self, size: tuple[int, int]) -> cv2.VideoWriter:
         codec = cv2.VideoWriter.fourcc(*"mp4v")
@@ -158,13 +170,32 @@ class Recording:
             if not writer.isOpened():
                 raise OutputError(f"cannot record to {self._target}: OpenCV refused mp4v")
             self._file = opening.pop_all()
+        self._temporary, self._size = temporary, size
         return writer
 
     def close(self) -> None:
-        """Finish the video and give it its name."""
-        if self._writer is not None:
-            self._writer.release()
-        self._file.close()
+        """Finish the video and give it its name; raises `OutputError` if it is not whole.
+
+        OpenCV says nothing when a disk is full, so the frames are counted.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        with self._file:
+            kept = _frames_in(self._temporary)
+            if kept < self._frames:
+                raise OutputError(
+                    f"cannot record to {self._target}: {kept} of {self._frames} frames were "
+                    "written; is the disk full?"
+                )
+
+
+def _frames_in(video: Path) -> int:
+    capture = cv2.VideoCapture(str(video))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()
 
 
 class Snapshot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -71,21 +72,21 @@ def open_source(text: str) -> Iterator[Source]:
     """
     if not text.strip():  # an unset shell variable would mean the current folder
         raise SourceError("the source is empty: give a camera index, a file, a folder or a URL")
-    path = Path(text)
+    path, mode = Path(text), _mode(Path(text))
     if text.isdigit() or text.startswith("/dev/video"):
         with _live(text, _open_camera(text)) as source:
             yield source
     elif "://" in text:
         with _live(text, _open_capture(text)) as source:
             yield source
-    elif path.is_dir():
+    elif stat.S_ISDIR(mode):
         pictures = sorted(p for p in path.rglob("*") if p.suffix.lower() in PICTURES)
         if not pictures:
             raise SourceError(f"folder {path} holds no pictures ({', '.join(sorted(PICTURES))})")
         yield Source(text, "stills", 1.0, _pictures(pictures, skip_unreadable=True))
-    elif path.is_file() and cv2.haveImageReader(str(path)):
+    elif stat.S_ISREG(mode) and cv2.haveImageReader(str(path)):
         yield Source(text, "stills", 1.0, _pictures([path], skip_unreadable=False))
-    elif path.is_file():
+    elif stat.S_ISREG(mode):
         capture = _open_capture(text)
         fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
         try:
@@ -94,6 +95,16 @@ def open_source(text: str) -> Iterator[Source]:
             capture.release()
     else:
         raise SourceError(f"no such file, folder or camera: {text}")
+
+
+def _mode(path: Path) -> int:
+    """Return the mode of what is there, 0 if nothing is; raises `SourceError` if one cannot ask."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise SourceError(f"cannot open {str(path)[:80]}: {error.strerror}") from error
 
 
 def cameras() -> list[Path]:
@@ -149,7 +160,7 @@ def _open_capture(text: str) -> cv2.VideoCapture:
 
 def _open_camera(text: str) -> cv2.VideoCapture:
     node = Path(f"/dev/video{text}" if text.isdigit() else text)
-    if not node.exists():
+    if not _mode(node):
         there = ", ".join(map(str, cameras())) or "none"
         raise SourceError(f"no camera {node}; cameras here: {there}. Is it plugged in?")
     if not os.access(node, os.R_OK | os.W_OK):

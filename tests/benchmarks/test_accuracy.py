@@ -75,7 +75,7 @@ def test_a_result_says_what_was_scored_on_what(test_split: Path, tmp_path: Path)
     assert_done(run("emo-bench", "accuracy", INT8, "--data", test_split, "--json", out))
     (result,) = json.loads(out.read_text())["results"]
     assert result["sha256"] == sha256(INT8.read_bytes())
-    assert result["protocol"] == {"scored_on": "test", "crops": "single"}
+    assert result["protocol"] == {"scored_on": "test split", "crops": "single"}
     assert result["runtime"].startswith("tflite_runtime")
 
 

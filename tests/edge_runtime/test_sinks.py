@@ -108,10 +108,33 @@ def test_the_console_speaks_when_a_label_changes_and_is_silent_otherwise() -> No
         (5.6, [a_reading("sad"), a_reading("happy", track=2)]),
     )
     assert lines == [
-        "0.00 s face 1 happy 81% (12 ms old)",
-        "0.50 s face 1 sad 81% (12 ms old)",
-        "0.60 s face 2 happy 81% (12 ms old)",
+        "5.00 s face 1 happy 81% (12 ms old)",
+        "5.50 s face 1 sad 81% (12 ms old)",
+        "5.60 s face 2 happy 81% (12 ms old)",
     ]
+
+
+def test_a_camera_is_timed_from_its_first_frame_a_video_from_its_beginning() -> None:
+    stream = io.StringIO()
+    console = Console(a_source("live"), stream)
+    console(a_frame(at=100.0), [])
+    console(a_frame(at=103.0), [a_reading("happy")])
+    assert stream.getvalue().split()[:2] == ["3.00", "s"]
+
+
+def test_a_recording_that_lost_frames_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "seen.mp4"
+    target.write_bytes(b"the recording of yesterday")
+    recording = Recording(target, 10.0)
+    for _ in range(3):
+        recording(a_frame(), [])
+    monkeypatch.setattr("emo_edge.sinks._frames_in", lambda _: 2)  # what a full disk leaves
+    with pytest.raises(OutputError, match="2 of 3 frames"):
+        recording.close()
+    assert target.read_bytes() == b"the recording of yesterday"
+    assert [path.name for path in tmp_path.iterdir()] == ["seen.mp4"]
 
 
 def test_the_console_says_that_a_face_is_gone_once_and_not_for_a_missed_frame() -> None:

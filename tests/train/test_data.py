@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,7 @@ def draw_splits(root: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     ("folders", "evaluation"),
     [
-        ({"train": "."}, "validation"),
+        ({"train": "."}, "test"),
         ({"train": "train", "test": "test"}, "test"),
         ({"train": "train", "validation": "val", "test": "test"}, "test"),
         ({"train": "training", "validation": "validation", "test": "testing"}, "test"),
@@ -64,6 +65,8 @@ def test_every_layout_gives_the_splits_it_names(
     expected = {split: COUNTS[split] * len(labels) for split in folders}
     if "validation" not in folders:  # a tenth of training
         expected |= {"train": 9 * len(labels), "validation": len(labels)}
+    if "test" not in folders and "validation" not in folders:  # and a tenth that scores
+        expected |= {"train": 8 * len(labels), "test": len(labels)}
     assert dataset.labels == labels
     assert {name: len(faces) for name, faces in dataset.splits.items()} == expected
     assert dataset.evaluation == evaluation
@@ -86,11 +89,11 @@ def test_training_sees_the_pixels_that_the_device_sees(
 
 
 def test_the_carved_split_is_a_partition_with_every_class_on_both_sides(tmp_path: Path) -> None:
-    draw_split(tmp_path, ("rare",), 2, seed=0)
+    draw_split(tmp_path, ("rare",), 3, seed=0)
     draw_split(tmp_path, ("common",), 20, seed=1)
     splits = load(tmp_path).splits
     names = [name for faces in splits.values() for name in faces.names]
-    assert len(names) == len(set(names)) == 22
+    assert len(names) == len(set(names)) == 23
     for faces in splits.values():
         assert set(faces.truth) == {0, 1}
 
@@ -247,10 +250,33 @@ def test_a_finished_model_is_scored_on_the_most_independent_split(
     tmp_path: Path, splits: tuple[str, ...], scored: str
 ) -> None:
     draw_splits(tmp_path, *splits)
-    faces, name = load_evaluation(tmp_path, spec_for(tmp_path))
-    assert name == scored
-    assert {Path(face).parts[0] for face in faces.names} == {splits[-1]}
-    assert len(faces) == 8
+    evaluation = load_evaluation(tmp_path, spec_for(tmp_path))
+    assert evaluation.origin.removesuffix(" split") == scored
+    assert {Path(face).parts[0] for face in evaluation.faces.names} == {splits[-1]}
+    assert len(evaluation.faces) == 8
+    assert not evaluation.seen.any()
+
+
+def test_copies_of_training_faces_are_told_from_the_others(tmp_path: Path) -> None:
+    draw_splits(tmp_path, "train", "test")
+    copied = sorted((tmp_path / "train" / "sad").iterdir())[:2]
+    for number, picture in enumerate(copied):
+        shutil.copy(picture, tmp_path / "test" / "sad" / f"copy-{number}.png")
+    evaluation = load_evaluation(tmp_path, spec_for(tmp_path))
+    names = np.array(evaluation.faces.names)[evaluation.seen]
+    assert [Path(name).stem for name in names] == ["copy-0", "copy-1"]
+
+
+def test_a_tree_that_a_model_was_trained_on_scores_by_its_test_part_alone(tmp_path: Path) -> None:
+    dataset = load(draw_tree(tmp_path), seed=3)
+    training = {
+        "recipe": {"seed": 3},
+        "metrics": {"data": {"sha256": dataset.fingerprint()}},
+    }
+    own = dataclasses.replace(spec_for(tmp_path), training=training)
+    assert load_evaluation(tmp_path, own).faces.names == dataset.splits["test"].names
+    another = dataclasses.replace(own, training={**training, "recipe": {"seed": 4}})
+    assert load_evaluation(tmp_path, another).origin == "all pictures"
 
 
 def test_the_fingerprint_tells_apart_data_that_differ_in_one_label(tmp_path: Path) -> None:

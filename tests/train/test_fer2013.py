@@ -152,14 +152,16 @@ def test_the_pixels_are_those_of_the_csv(fer: Path) -> None:
 def test_private_test_scores_a_finished_model(
     fer: Path, kind: LabelKind, usage: str, faces: int
 ) -> None:
-    scored, protocol = load_fer2013_evaluation(fer, spec_of(kind), kind)
-    assert (len(scored), protocol) == (faces, f"FER2013 {usage} ({kind})")
+    scored = load_fer2013_evaluation(fer, spec_of(kind), kind)
+    assert (len(scored.faces), scored.origin) == (faces, f"FER2013 {usage} ({kind})")
 
 
 def test_public_test_scores_where_private_test_is_absent(tmp_path: Path) -> None:
-    write_csv(tmp_path, [f"3,{face(0)},Training", f"4,{face(1)},PublicTest"])
-    scored, protocol = load_fer2013_evaluation(tmp_path, spec_of("fer"), "fer")
-    assert (len(scored), protocol) == (1, "FER2013 PublicTest (fer)")
+    rows = [f"3,{face(0)},Training", f"4,{face(1)},PublicTest", f"4,{face(0)},PublicTest"]
+    write_csv(tmp_path, rows)
+    scored = load_fer2013_evaluation(tmp_path, spec_of("fer"), "fer")
+    assert scored.origin == "FER2013 PublicTest (fer)"
+    assert scored.seen.tolist() == [False, True]
 
 
 def test_a_csv_without_rows_that_score_cannot_score(tmp_path: Path) -> None:

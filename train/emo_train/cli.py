@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from emo_edge.artifacts import write_json
+from emo_edge.artifacts import require_writable, write_json
 from emo_edge.commands import guarded, new_app, require_extra, show_version
 from emo_edge.errors import UsageError
 from emo_edge.messages import hushed, say
+from emo_edge.runfolder import CONFIG
 
 app = new_app(
     """Train a facial-expression classifier.
@@ -72,6 +75,9 @@ def run(
         raise UsageError("give --data DIR and --out RUN (see emo-train --help)")
     else:
         refuse_existing(out)
+        if not learning_rate > 0:  # NaN too
+            raise UsageError("--learning-rate must be a number above 0")
+        require_writable(out / CONFIG)
         spec: dict[str, Any] = {"height": input_size, "width": input_size}
         spec |= {"colour": colour, "crop_margin": crop_margin}
         recipe = Recipe(
@@ -85,7 +91,7 @@ def run(
     metrics = train(folder, config)
     say(
         f"top-1 {metrics['top1']:.1%} on {metrics['images']} {metrics['protocol']['scored_on']} "
-        f"pictures; next: emo-convert {folder} --quantize int8"
+        f"pictures; next: emo-convert {shlex.quote(str(folder))} --quantize int8"
     )
 
 
@@ -105,7 +111,14 @@ def synthesize(
 
     if out.exists():
         raise UsageError(f"{out} exists; choose another --out, or remove it")
-    write_dataset(out, per_class=per_class, seed=seed)
+    # Under another name until it is whole: half a data set would train without a word.
+    partial = out.with_name(f".{out.name}.partial")
+    require_writable(partial / "faces")
+    try:
+        write_dataset(partial, per_class=per_class, seed=seed)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     say(f"drew faces into {out}")
     if video is not None:
         truth = write_video(video, seed=seed + 1)

@@ -6,11 +6,12 @@ All pixels pass through the contract of `emo_edge`, so that training sees what t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emo_edge.errors import DataError
 from emo_edge.faces import Faces, load_tree, pictures_in, require_folder, stratified
@@ -70,7 +71,9 @@ def class_folders(root: Path) -> tuple[str, ...]:
 
 
 def load_folders(root: Path, spec: ModelSpec, seed: int) -> Dataset:
-    """Load class folders, from split folders or one tree (then split, stratified and seeded).
+    """Load class folders, from split folders or one tree.
+
+    A tree is split, stratified and seeded: a tenth selects, another tenth scores.
 
     Raises `DataError` for a class with too few pictures or no readable ones.
     """
@@ -80,7 +83,8 @@ def load_folders(root: Path, spec: ModelSpec, seed: int) -> Dataset:
         if folder is not None:
             splits[name] = load_tree(folder, root, spec)
     if not splits:
-        splits["train"] = load_tree(root, root, spec)
+        tree = load_tree(root, root, spec)
+        splits["train"], splits["test"] = _carve(tree, spec.labels, seed, least=3)
     if "train" not in splits:
         raise DataError(
             f"{root} has a {' and a '.join(splits)} split but no train/<class>/ folders"
@@ -92,17 +96,56 @@ def load_folders(root: Path, spec: ModelSpec, seed: int) -> Dataset:
     return dataset
 
 
-def load_evaluation(root: Path, spec: ModelSpec) -> tuple[Faces, str]:
-    """Load what scores a finished model, and its name: test, else validation, else the whole tree.
+@dataclass(frozen=True)
+class Evaluation:
+    """Faces that score a finished model.
 
-    Nothing is removed: the pictures are scored as they are.
+    Attributes:
+        faces: As they are: nothing is removed.
+        origin: What they are, for the protocol.
+        seen: bool[N], which of them are copies of training faces.
+    """
+
+    faces: Faces
+    origin: str
+    seen: NDArray[np.bool_]
+
+
+def load_evaluation(root: Path, spec: ModelSpec) -> Evaluation:
+    """Load what scores a model: the test split, else validation, else a whole tree.
+
+    Of a tree that the model was trained on, only the split that scored then is loaded.
     """
     require_folder(root)
     for name in ("test", "validation"):
         folder = _split_folder(root, name)
         if folder is not None:
-            return load_tree(folder, root, spec), name
-    return load_tree(_split_folder(root, "train") or root, root, spec), "all pictures"
+            faces, train = load_tree(folder, root, spec), _split_folder(root, "train")
+            training = [load_tree(train, root, spec)] if train is not None else []
+            return Evaluation(faces, f"{name} split", copies(faces, training))
+    scored = _scored_split(root, spec)
+    if scored is not None:
+        return Evaluation(scored, "test split of the training folder", np.zeros(len(scored), bool))
+    faces = load_tree(_split_folder(root, "train") or root, root, spec)
+    return Evaluation(faces, "all pictures", np.zeros(len(faces), bool))
+
+
+def _scored_split(root: Path, spec: ModelSpec) -> Faces | None:
+    """Return the faces that scored the model's training, if it was trained on this very folder."""
+    if not spec.training:
+        return None
+    try:
+        dataset = load_folders(root, spec, spec.training["recipe"]["seed"])
+    except DataError:  # too few pictures to have trained on
+        return None
+    trained_on = spec.training["metrics"]["data"]["sha256"]
+    return dataset.splits["test"] if dataset.fingerprint() == trained_on else None
+
+
+def copies(faces: Faces, others: Sequence[Faces]) -> NDArray[np.bool_]:
+    """Return which faces have the very pixels of one of `others`: bool[N]."""
+    known = {pixels.tobytes() for other in others for pixels in other.pixels}
+    return np.array([pixels.tobytes() in known for pixels in faces.pixels], bool)
 
 
 def finish(dataset: Dataset, seed: int) -> Dataset:
@@ -139,20 +182,20 @@ def _without_blanks(faces: Faces) -> tuple[Faces, int]:
     return faces.take(rows), len(faces) - len(rows)
 
 
-def _without_duplicates(faces: Faces, others: list[Faces]) -> Faces:
+def _without_duplicates(faces: Faces, others: Sequence[Faces]) -> Faces:
     """Drop the faces whose pixels are found in `others`: they would score memory, not skill."""
-    known = {pixels.tobytes() for other in others for pixels in other.pixels}
-    rows = [i for i, pixels in enumerate(faces.pixels) if pixels.tobytes() not in known]
-    return faces.take(np.array(rows, np.int64))
+    return faces.take(np.flatnonzero(~copies(faces, others)))
 
 
-def _carve(faces: Faces, labels: tuple[str, ...], seed: int) -> tuple[Faces, Faces]:
+def _carve(faces: Faces, labels: tuple[str, ...], seed: int, least: int = 2) -> tuple[Faces, Faces]:
     """Split a validation share off, at least one picture of each class on either side."""
     truth = faces.truth
     counts = np.bincount(truth, minlength=len(labels))
-    if counts.min() < 2:
+    if counts.min() < least:
         few = labels[int(counts.argmin())]
-        raise DataError(f"class {few} has {counts.min()} usable picture(s); at least 2 are needed")
+        raise DataError(
+            f"class {few} has {counts.min()} usable picture(s); at least {least} are needed"
+        )
     validation = stratified(truth, max(1, round(VALIDATION_SHARE * len(faces))), seed)
     training = np.setdiff1d(np.arange(len(faces)), validation)
     return faces.take(training), faces.take(validation)

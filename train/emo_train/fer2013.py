@@ -19,7 +19,7 @@ from emo_edge.contract import prepare
 from emo_edge.errors import DataError
 from emo_edge.faces import Faces, one_hot
 from emo_edge.spec import ModelSpec
-from emo_train.data import Dataset, finish
+from emo_train.data import Dataset, Evaluation, copies, finish
 
 PIXELS, VOTES = "fer2013.csv", "fer2013new.csv"
 
@@ -80,13 +80,14 @@ def load_fer2013(root: Path, spec: ModelSpec, kind: LabelKind, seed: int) -> Dat
     return finish(Dataset(spec.labels, splits, {"fer2013_labels": kind}), seed)
 
 
-def load_fer2013_evaluation(root: Path, spec: ModelSpec, kind: LabelKind) -> tuple[Faces, str]:
+def load_fer2013_evaluation(root: Path, spec: ModelSpec, kind: LabelKind) -> Evaluation:
     """Load the rows that score a finished model: PrivateTest where present, else PublicTest."""
     rows = _read(root, kind)
+    training = rows.faces(spec, rows.usages == "Training")
     for usage in ("PrivateTest", "PublicTest"):
         faces = rows.faces(spec, (rows.usages == usage) & rows.scores)
         if len(faces):
-            return faces, f"FER2013 {usage} ({kind})"
+            return Evaluation(faces, f"FER2013 {usage} ({kind})", copies(faces, [training]))
     raise DataError(f"{root / PIXELS} has no row whose Usage is PrivateTest or PublicTest")
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from emo_edge.artifacts import atomic_path
-from emo_edge.errors import DataError, UsageError
+from emo_edge.errors import DataError, ModelError, UsageError
 from emo_edge.faces import stratified
 from emo_edge.runfolder import CALIBRATION, CONFIG, EVALUATION, SPEC
+from emo_edge.spec import ModelSpec
 from emo_train.data import Dataset
+from emo_train.recipe import Recipe
 
 CALIBRATION_FACES = 512
 
@@ -33,8 +35,11 @@ def read_config(run: Path) -> dict[str, Any]:
         raise UsageError(f"{run} is finished: nothing to resume")
     try:
         config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{run} is not a run folder: {error}") from error
+        ModelSpec.from_json(json.dumps(config["spec"]))
+        Recipe.from_json(config["recipe"])
+        Path(config["data"])
+    except (OSError, ValueError, LookupError, TypeError, ModelError) as error:
+        raise DataError(f"{run} is not a run folder that can be resumed: {error}") from error
     return dict(config)
 
 

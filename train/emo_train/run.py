@@ -73,6 +73,7 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Train by `config` into `run` (resuming what is there) and return its metrics."""
     spec = ModelSpec.from_json(json.dumps(config["spec"]))
     recipe = Recipe.from_json(config["recipe"])
+    keras.utils.set_random_seed(recipe.seed)  # for the contact sheet, which is augmented too
     dataset = _load(config, spec, recipe.seed)
     _describe(dataset)
     _begin(run, config, dataset.fingerprint())
