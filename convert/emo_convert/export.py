@@ -100,7 +100,9 @@ def run_converter(convert: Callable[[], bytes]) -> bytes:
         lines = str(error).strip().splitlines()
         # The line that says which operator is at fault, where there is one.
         reason = next((line for line in lines if "error:" in line.lower()), lines[0])
-        raise ModelError(f"TFLite cannot express the model: {reason.strip()}") from error
+        raise ModelError(
+            f"TFLite cannot express the model, replace the layer at fault: {reason.strip()}"
+        ) from error
 
 
 def representative_dataset(calibration: Image) -> Iterator[list[NDArray[np.float32]]]:

@@ -33,7 +33,7 @@ class ModelSpec:
         temperature: Logits are divided by it before the softmax (Guo et al. 2017,
             "On Calibration of Modern Neural Networks"); fitted on the validation split.
         threshold: A confidence below it is shown as "uncertain".
-        minimum_runtime: Oldest runtime that was seen to run the model, e.g. "tflite_runtime 2.14".
+        minimum_runtime: Oldest runtime that accepts every operator, e.g. "tflite-runtime-2.14".
         training: Where the model comes from: data and its hash, protocol, metrics, versions.
         conversion: Quantization, calibration set, parity results, versions.
     """
