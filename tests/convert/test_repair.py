@@ -78,6 +78,7 @@ def train(folder: Path) -> None:
     from emo_train.models import build_model
 
     folder.mkdir()
+    keras.utils.clear_session()  # layers are found by name, and names count up in a process
     keras.utils.set_random_seed(0)
     pixels, truth = draw(0, TRAINING)
     model = build_model("micro", SPEC.input_shape[1:], len(CLASSES), 0.0)

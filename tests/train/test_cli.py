@@ -139,7 +139,7 @@ def test_one_tree_of_colour_pictures_trains_a_colour_model(tmp_path: Path) -> No
     assert (spec.input_shape, spec.crop_margin) == ((1, 32, 32, 3), 0.1)
     metrics = read_json(out / "metrics.json")
     assert metrics["images"] == 3
-    assert metrics["protocol"]["scored_on"] == "validation"  # type: ignore[index]
+    assert metrics["protocol"]["scored_on"] == "test"  # type: ignore[index]
 
 
 def stop_after(epochs: int, how: signal.Signals, drawn: Path, out: Path, of: int) -> int:

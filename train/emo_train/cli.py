@@ -77,7 +77,6 @@ def run(
         refuse_existing(out)
         if not learning_rate > 0:  # NaN too
             raise UsageError("--learning-rate must be a number above 0")
-        require_writable(out / CONFIG)
         spec: dict[str, Any] = {"height": input_size, "width": input_size}
         spec |= {"colour": colour, "crop_margin": crop_margin}
         recipe = Recipe(
@@ -88,6 +87,7 @@ def run(
             seed=seed,
         )
         folder, config = out, configure(data, labels, spec, recipe)
+        require_writable(out / CONFIG)
     metrics = train(folder, config)
     say(
         f"top-1 {metrics['top1']:.1%} on {metrics['images']} {metrics['protocol']['scored_on']} "
