@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from emo_train.augment import Augmentation, augment
+from emo_train.augment import augment
+from emo_train.recipe import Augmentation
 from emo_train.synthetic import draw_identity, face_crop
 
 Batch = NDArray[np.float32]

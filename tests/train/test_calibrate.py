@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emo_train.augment import Augmentation
 from emo_train.calibrate import fit_temperature, uncertain_below
-from emo_train.recipe import Recipe
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -36,21 +32,3 @@ def test_a_reading_is_uncertain_below_a_quarter_of_the_way_to_certainty(
     classes: int, confidence: float
 ) -> None:
     assert uncertain_below(classes) == confidence
-
-
-shares = st.floats(0, 1)
-
-
-@given(
-    st.builds(
-        Recipe,
-        architecture=st.sampled_from(["micro", "small", "base"]),
-        epochs=st.integers(1, 500),
-        batch_size=st.integers(1, 4096),
-        learning_rate=shares,
-        seed=st.integers(0, 2**32 - 1),
-        augmentation=st.builds(Augmentation, flip=st.booleans(), rotation=shares, erasing=shares),
-    )
-)
-def test_a_recipe_survives_json(recipe: Recipe) -> None:
-    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe

@@ -217,7 +217,11 @@ def test_an_output_that_holds_something_else_is_left_alone(tmp_path: Path, drawn
             ("'raf'", "fer, ferplus, ferplus-soft"),
         ),
         (("--data", "faces", "--out", "run", "--colour", "sepia"), 2, ("sepia",)),
-        (("--data", "faces", "--out", "run", "--crop-margin", "9"), 2, ("crop margin",)),
+        (
+            ("--data", "faces", "--out", "run", "--crop-margin", "9"),
+            2,
+            ("crop_margin", "at most 2"),
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) and "--" in value[0] else None,
 )

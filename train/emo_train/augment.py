@@ -3,37 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from emo_train.recipe import Augmentation
 
-@dataclass(frozen=True)
-class Augmentation:
-    """Strengths; each is the largest deviation, drawn uniformly on either side.
-
-    Attributes:
-        flip: Whether half of the faces are mirrored.
-        rotation: Degrees.
-        shift: Fraction of the picture's side.
-        zoom: Fraction of the scale.
-        brightness: Fraction of the pixel range.
-        contrast: Fraction of the contrast.
-        noise: Largest standard deviation of Gaussian pixel noise, as a fraction of the range.
-        erasing: Probability that a random rectangle is painted over (Zhong et al. 2017).
-    """
-
-    flip: bool = True
-    rotation: float = 12.0
-    shift: float = 0.08
-    zoom: float = 0.12
-    brightness: float = 0.12
-    contrast: float = 0.2
-    noise: float = 0.02
-    erasing: float = 0.25
-
-
+# Random erasing: Zhong et al. 2017.
 ERASED_AREA = (0.02, 0.2)  # share of the picture; the ranges of the paper, its upper end halved
 ERASED_ASPECT = (0.4, 2.5)
 

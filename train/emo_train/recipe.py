@@ -7,35 +7,69 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from emo_train.augment import Augmentation
+from emo_train.settings import check, from_mapping, setting
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Strengths; each is the largest deviation, drawn uniformly on either side."""
+
+    flip: bool = setting(True, "Mirror half of the faces.")
+    rotation: float = setting(12.0, "Degrees.", least=0, most=180)
+    shift: float = setting(0.08, "Fraction of the picture's side.", least=0, most=1)
+    zoom: float = setting(0.12, "Fraction of the scale.", least=0, most=0.95)
+    brightness: float = setting(0.12, "Fraction of the pixel range.", least=0, most=1)
+    contrast: float = setting(0.2, "Fraction of the contrast.", least=0, most=1)
+    noise: float = setting(
+        0.02, "Largest standard deviation, as a fraction of the pixel range.", least=0, most=1
+    )
+    erasing: float = setting(
+        0.25, "Probability that a random rectangle is painted over.", least=0, most=1
+    )
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a strength that is not allowed."""
+        check(self)
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained: SGD with Nesterov momentum, warm-up, then a cosine to zero.
 
-    Attributes:
-        architecture: A name of `emo_train.models.ARCHITECTURES`.
-        epochs: Passes over the training split.
-        batch_size: Faces a step.
-        learning_rate: Peak, reached after `warmup` (a fraction of all steps).
-        weight_decay: Decoupled (Loshchilov & Hutter 2019), on kernels alone.
-        label_smoothing: Share of each target that is spread over all classes.
-        dropout: Before the last layer.
-        seed: Of weights, shuffling, augmentation and splits.
-        augmentation: See `Augmentation`.
+    Every setting is an option of `emo-train`, a key of a configuration file and, resolved, part of
+    the run's config.json. Their help texts are their documentation.
     """
 
-    architecture: str = "small"
-    epochs: int = 30
-    batch_size: int = 64
-    learning_rate: float = 0.05
-    warmup: float = 0.05
-    weight_decay: float = 5e-4
-    label_smoothing: float = 0.0
-    dropout: float = 0.2
-    seed: int = 0
+    labels: str = setting(
+        "auto",
+        "Labels of FER2013 CSV files: auto is fer.",
+        choices=("auto", "fer", "ferplus", "ferplus-soft"),
+    )
+    input_size: int = setting(48, "Side of the model's input in pixels.", least=8, most=1024)
+    colour: str = setting("grey", "What the model sees.", choices=("grey", "rgb"))
+    crop_margin: float = setting(
+        0.0, "How far the pictures reach beyond a face box, per side.", least=-0.4, most=2.0
+    )
+    architecture: str = setting("small", "A name of `emo-train models`.")
+    epochs: int = setting(30, "Passes over the training split.", least=1)
+    batch_size: int = setting(64, "Faces a step.", least=1)
+    learning_rate: float = setting(0.05, "Peak, reached after the warm-up.", above=0)
+    warmup: float = setting(0.05, "Share of all steps.", least=0, most=1)
+    weight_decay: float = setting(
+        5e-4, "Decoupled (Loshchilov & Hutter 2019), on kernels alone.", least=0
+    )
+    label_smoothing: float = setting(
+        0.0, "Share of each target that is spread over all classes.", least=0, most=0.9
+    )
+    dropout: float = setting(0.2, "Before the last layer.", least=0, most=0.9)
+    seed: int = setting(
+        0, "Of weights, shuffling, augmentation and splits.", least=0, most=2**32 - 1
+    )
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for a value that is not allowed."""
+        check(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as a JSON-ready dictionary."""
@@ -43,5 +77,5 @@ class Recipe:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:
-        """Read what `to_json` gave."""
-        return cls(**{**data, "augmentation": Augmentation(**data["augmentation"])})
+        """Read what `to_json` gave; raises `UsageError` on anything else."""
+        return from_mapping(cls, data)

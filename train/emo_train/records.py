@@ -38,7 +38,7 @@ def read_config(run: Path) -> dict[str, Any]:
         ModelSpec.from_json(json.dumps(config["spec"]))
         Recipe.from_json(config["recipe"])
         Path(config["data"])
-    except (OSError, ValueError, LookupError, TypeError, ModelError) as error:
+    except (OSError, ValueError, LookupError, TypeError, ModelError, UsageError) as error:
         raise DataError(f"{run} is not a run folder that can be resumed: {error}") from error
     return dict(config)
 

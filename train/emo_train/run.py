@@ -41,32 +41,30 @@ from emo_train.records import write_samples
 from emo_train.trainer import fit, forget_progress, logits_of
 
 
-def configure(
-    data: Path, labels_from: str | None, spec_options: Mapping[str, Any], recipe: Recipe
-) -> dict[str, Any]:
+def configure(data: Path, recipe: Recipe) -> dict[str, Any]:
     """Return the configuration of a new run, JSON-ready; raises on data that cannot be used."""
     if recipe.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UsageError(f"unknown architecture {recipe.architecture!r}; choose from {known}")
     if is_fer2013(data):
-        kind = labels_from or "fer"
-        if kind not in ("fer", "ferplus", "ferplus-soft"):
-            raise UsageError(f"unknown --labels {kind!r}; choose from fer, ferplus, ferplus-soft")
-        labels = fer_labels(kind)  # type: ignore[arg-type]
-    elif labels_from is not None:
+        kind = "fer" if recipe.labels == "auto" else recipe.labels
+        recipe, labels = dataclasses.replace(recipe, labels=kind), fer_labels(kind)  # type: ignore[arg-type]
+    elif recipe.labels != "auto":
         raise UsageError(f"--labels is for FER2013 CSV files; {data} holds no fer2013.csv")
     else:
-        kind, labels = None, class_folders(data)
+        labels = class_folders(data)
     try:
-        spec = ModelSpec(labels=labels, threshold=uncertain_below(len(labels)), **spec_options)
+        spec = ModelSpec(
+            labels=labels,
+            height=recipe.input_size,
+            width=recipe.input_size,
+            colour=recipe.colour,  # type: ignore[arg-type]
+            crop_margin=recipe.crop_margin,
+            threshold=uncertain_below(len(labels)),
+        )
     except ModelError as error:
         raise UsageError(str(error).removeprefix("model metadata: ")) from error
-    return {
-        "data": str(data.resolve()),
-        "labels_from": kind,
-        "spec": spec.to_json(),
-        "recipe": recipe.to_json(),
-    }
+    return {"data": str(data.resolve()), "recipe": recipe.to_json(), "spec": spec.to_json()}
 
 
 def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,7 +72,7 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     spec = ModelSpec.from_json(json.dumps(config["spec"]))
     recipe = Recipe.from_json(config["recipe"])
     keras.utils.set_random_seed(recipe.seed)  # for the contact sheet, which is augmented too
-    dataset = _load(config, spec, recipe.seed)
+    dataset = _load(Path(config["data"]), spec, recipe)
     _describe(dataset)
     _begin(run, config, dataset.fingerprint())
     _plot_samples(run, dataset, recipe)
@@ -103,11 +101,10 @@ def _begin(run: Path, config: Mapping[str, Any], fingerprint: str) -> None:
     write_json(run / CONFIG, {**config, "fingerprint": fingerprint})
 
 
-def _load(config: Mapping[str, Any], spec: ModelSpec, seed: int) -> Dataset:
-    root = Path(config["data"])
-    if config["labels_from"]:
-        return load_fer2013(root, spec, config["labels_from"], seed)
-    return load_folders(root, spec, seed)
+def _load(root: Path, spec: ModelSpec, recipe: Recipe) -> Dataset:
+    if recipe.labels != "auto":
+        return load_fer2013(root, spec, recipe.labels, recipe.seed)  # type: ignore[arg-type]
+    return load_folders(root, spec, recipe.seed)
 
 
 def _plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:

@@ -1,0 +1,1 @@
+"""The commands of `emo-train`, one module each."""
