@@ -64,7 +64,7 @@ def _tried(subject: str, check: Callable[[], str]) -> Finding:
 
 def _detector() -> str:
     from emo_edge.detectors import make_detector
-    from emo_edge.fetch import yunet_fetched, yunet_path
+    from emo_edge.detectors.fetch import yunet_fetched, yunet_path
 
     make_detector("haar")
     if not yunet_fetched():

@@ -18,8 +18,7 @@ from emo_edge.artifacts import atomic_path
 from emo_edge.errors import OutputError, UsageError
 from emo_edge.pipeline import Reading
 from emo_edge.sources import Frame, Source
-
-GONE_SECONDS = 1.0
+from emo_edge.tracking import Smoothing
 
 
 class Sink(Protocol):
@@ -35,7 +34,7 @@ class Sink(Protocol):
 class Console:
     """The timeline for people: a line whenever a face appears, changes its label or leaves.
 
-    A face counts as gone when it was not seen for `GONE_SECONDS`: detectors miss single frames.
+    A face is gone when its track ends (`Smoothing.forget_seconds`): detectors miss single frames.
     """
 
     def __init__(self, source: Source, stream: TextIO | None = None) -> None:
@@ -60,7 +59,7 @@ class Console:
                 self._print(now, f"face {reading.track}  {text}")
             self._shown[reading.track] = (reading.label, now)
         for track, (_, seen_at) in list(self._shown.items()):
-            if now - seen_at > GONE_SECONDS:
+            if now - seen_at > Smoothing.forget_seconds:
                 self._print(now, f"face {track}  gone")
                 del self._shown[track]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.drawn import TIMELINE, VIDEO_FPS
-from emo_edge.fetch import YUNET_NAME, yunet_path
+from emo_edge.detectors.fetch import YUNET_NAME, yunet_path
 from emo_train.synthetic import write_video
 
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")

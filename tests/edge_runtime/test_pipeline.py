@@ -17,7 +17,7 @@ from edge_runtime.drawn import INT8, scene
 from emo_edge import Classifier, Frame, ModelSpec, Reading, readings
 from emo_edge.contract import Box, Image, Probabilities
 from emo_edge.detectors import make_detector
-from emo_edge.following import SEARCH_SECONDS, Following
+from emo_edge.detectors.following import SEARCH_SECONDS, Following
 from emo_edge.pipeline import Classify
 from emo_edge.sources import Source
 from emo_edge.tracking import Smoothing, iou

@@ -14,9 +14,8 @@ import pytest
 
 from edge_runtime.drawn import VIDEO_FPS, save, scene
 from edge_runtime.streaming import Camera, number_of
-from emo_edge import sources
 from emo_edge.errors import SourceError
-from emo_edge.sources import Frame, open_source
+from emo_edge.sources import Frame, live, open_source
 
 
 def grey(value: int) -> np.ndarray:
@@ -154,7 +153,7 @@ def test_a_stream_that_ends_is_an_error_after_its_last_frame() -> None:
 
 
 def test_a_stream_that_stalls_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "STALL_SECONDS", 0.5)
+    monkeypatch.setattr(live, "STALL_SECONDS", 0.5)
     with (
         Camera(frames=12, stalls=True) as camera,
         pytest.raises(SourceError, match="no frame for"),
@@ -166,11 +165,11 @@ def test_a_stream_that_stalls_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
 
 WATCH_A_STALL = """
 import sys, threading
-from emo_edge import sources
+from emo_edge.sources import live, open_source
 from emo_edge.errors import SourceError
-sources.STALL_SECONDS = 0.5
+live.STALL_SECONDS = 0.5
 try:
-    with sources.open_source(sys.argv[1]) as source:
+    with open_source(sys.argv[1]) as source:
         for frame in source.frames:
             pass
 except SourceError:

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from emo_edge import fetch
 from emo_edge.artifacts import sha256
 from emo_edge.cli import app
+from emo_edge.detectors import fetch
+from emo_edge.detectors.fetch import YUNET_NAME, YUNET_URL, fetch_yunet, yunet_path
 from emo_edge.errors import EmoError
-from emo_edge.fetch import YUNET_NAME, YUNET_URL, fetch_yunet, yunet_path
 
 # A stand-in for the real file: these tests are about its way here, not about faces.
 GOOD = bytes(range(256)) * 40

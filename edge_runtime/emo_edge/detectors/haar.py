@@ -1,8 +1,8 @@
-"""The face-detector socket: `Callable[[image], Sequence[Box]]`, by name."""
+"""OpenCV's Haar cascade, the face detector that is always there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -11,11 +11,6 @@ import numpy as np
 
 from emo_edge.contract import Box, Image
 from emo_edge.errors import UsageError
-from emo_edge.fetch import yunet_fetched
-from emo_edge.messages import say
-from emo_edge.yunet import yunet
-
-Detector = Callable[[Image], Sequence[Box]]
 
 # Haar's cost grows with the picture: this long side still finds faces of 1/16 of the picture.
 HAAR_LONG_SIDE = 480
@@ -24,7 +19,7 @@ HAAR_NEIGHBOURS = 5
 HAAR_SMALLEST = 30
 
 
-def haar() -> Detector:
+def haar() -> Callable[[Image], list[Box]]:
     """Return OpenCV's frontal-face Haar cascade (Viola & Jones 2001), which needs no download."""
     path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
     cascade = cv2.CascadeClassifier(str(path))
@@ -49,37 +44,3 @@ def haar() -> Detector:
         return sorted(found, key=lambda box: -box.score)
 
     return detect
-
-
-def auto() -> Detector:
-    """Return YuNet if it was fetched, else Haar, saying which on stderr."""
-    if yunet_fetched():
-        say("face detector: yunet")
-        return yunet()
-    say("face detector: haar; for a better one run: emo-edge fetch-detector")
-    return haar()
-
-
-def whole_picture() -> Detector:
-    """Return a detector that takes every picture for one face (for folders of face crops)."""
-
-    def detect(image: Image) -> list[Box]:
-        height, width = image.shape[:2]
-        return [Box(0.0, 0.0, float(width), float(height))]
-
-    return detect
-
-
-DETECTORS: dict[str, Callable[[], Detector]] = {
-    "auto": auto,
-    "yunet": yunet,
-    "haar": haar,
-    "none": whole_picture,
-}
-
-
-def make_detector(name: str) -> Detector:
-    """Return the named detector; raises `UsageError` listing the names there are."""
-    if name not in DETECTORS:
-        raise UsageError(f"unknown detector {name!r}; choose from {', '.join(DETECTORS)}")
-    return DETECTORS[name]()

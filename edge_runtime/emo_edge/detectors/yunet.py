@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.contract import Box, Image
-from emo_edge.fetch import read_yunet
+from emo_edge.detectors.fetch import read_yunet
 
 # Measured on 43 faces in 9 pictures (dlib) and 8 pictures without: at 320 and a score of 0.75 all
 # faces down to 1/16 of the picture are found and only a dog's is not one; 480 costs 2.5 times as

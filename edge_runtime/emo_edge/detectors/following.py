@@ -45,14 +45,15 @@ class Following:
         self._missing: list[Box] = []
         self._searched_at: float | None = None
 
-    def __call__(self, image: Image, at: float) -> Sequence[Box]:
+    def __call__(self, image: Image, at: float, stretch: float = 1.0) -> Sequence[Box]:
         """Return the faces of one frame.
 
         Args:
             image: uint8[H,W,3] BGR.
             at: Seconds on the source's clock.
+            stretch: How many times longer than `SEARCH_SECONDS` the next search may wait.
         """
-        if self._due(at):
+        if self._due(at, SEARCH_SECONDS * stretch):
             self._searched_at = at
             self._missing = []
             return self._search(image)
@@ -68,9 +69,9 @@ class Following:
         self._seen = found
         return found
 
-    def _due(self, at: float) -> bool:
+    def _due(self, at: float, seconds: float) -> bool:
         # A clock that went back (a stream that began anew) is no reason to wait for it.
-        return self._searched_at is None or not 0 <= at - self._searched_at < SEARCH_SECONDS
+        return self._searched_at is None or not 0 <= at - self._searched_at < seconds
 
     def _search(self, image: Image) -> list[Box]:
         found = list(self._detector(image))

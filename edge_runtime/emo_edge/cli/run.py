@@ -1,42 +1,25 @@
-"""`emo-edge`: live facial expressions from a camera, a video or pictures."""
+"""`emo-edge` without a subcommand: the loop, with what its options name."""
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_edge.commands import guarded, new_app, show_version
-from emo_edge.errors import HealthError, NoFaceError, UsageError
+from emo_edge.cli.options import ModelOption
+from emo_edge.commands import guarded, show_version
+from emo_edge.errors import NoFaceError, UsageError
 from emo_edge.messages import say
-from emo_edge.shipped import DEFAULT, find_model, shipped_models
+from emo_edge.shipped import DEFAULT, find_model
 
 if TYPE_CHECKING:
     from emo_edge.sinks import Sink
     from emo_edge.sources import Source
 
-app = new_app(
-    """Read facial expressions from a camera, a video or pictures.
 
-    \b
-    Examples:
-      emo-edge --camera 0
-      emo-edge --model face.tflite --source talk.mp4 --jsonl readings.jsonl --record out.mp4
-      emo-edge --model face.tflite --source holiday-pictures/
-      emo-edge doctor --model face.tflite
-
-    An expression is what a face shows, not what a person feels."""
-)
-
-ModelOption = Annotated[
-    str,
-    typer.Option("--model", "-m", help="Model file, or a shipped one (see emo-edge models)."),
-]
-
-
-@app.callback(invoke_without_command=True)
 @guarded
 def run(
     context: typer.Context,
@@ -64,6 +47,9 @@ def run(
         str, typer.Option(help="Runtime: auto, tflite_runtime, ai_edge_litert, tensorflow.")
     ] = "auto",
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the runtime.")] = 1,
+    max_fps: Annotated[
+        float | None, typer.Option(min=0.01, help="Analyse at most so many frames a second.")
+    ] = None,
     jsonl: Annotated[
         str | None, typer.Option(help='Append readings as JSON lines; "-" is stdout.')
     ] = None,
@@ -89,6 +75,7 @@ def run(
         detector=detector,
         backend=backend,
         threads=threads,
+        max_fps=max_fps,
         outputs=(jsonl, record, snapshot),
     )
 
@@ -108,27 +95,32 @@ def _run_loop(
     detector: str,
     backend: str,
     threads: int,
+    max_fps: float | None,
     outputs: tuple[str | None, Path | None, Path | None],
 ) -> None:
+    from emo_edge import loop
     from emo_edge.classifier import Classifier
     from emo_edge.detectors import make_detector
-    from emo_edge.pipeline import readings
+    from emo_edge.health import Health
+    from emo_edge.pace import Pace
+    from emo_edge.signals import stop_signals
     from emo_edge.sources import open_source
 
     find = make_detector(detector)
     classifier = Classifier(
         model, labels=labels, input_range=input_range, backend=backend, threads=threads
     )
-    frames = faces = 0
-    with open_source(text) as source, ExitStack() as open_sinks:
+    health, pace = Health(), Pace(max_fps)
+    # The sinks are closed before signals may end the process again.
+    with open_source(text, health) as source, stop_signals() as stop, ExitStack() as open_sinks:
         sinks = [open_sinks.enter_context(closing(sink)) for sink in _make_sinks(source, *outputs)]
-        for frame, found in readings(source, find, classifier, classifier.spec):
-            frames += 1
-            faces += len(found)
-            for sink in sinks:
-                sink(frame, found)
-    say(f"{text}: {frames} frame(s), {faces} reading(s)")
-    if not faces:
+        loop.run(source, find, classifier, classifier.spec, sinks, health, pace=pace, stop=stop)
+    say(f"{text}: {health.loop.frames} frame(s), {health.loop.readings} reading(s)")
+    if stop.signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if stop():  # SIGTERM is how a service ends
+        return
+    if not health.loop.readings:
         raise NoFaceError(
             f"no face found in {text}: faces must be frontal and larger than 1/16 of the picture; "
             "for pictures that are face crops add --detector none"
@@ -151,53 +143,3 @@ def _make_sinks(
     if snapshot is not None:
         sinks.append(Snapshot(snapshot))
     return sinks
-
-
-@app.command()
-@guarded
-def fetch_detector(
-    origin: Annotated[
-        str | None,
-        typer.Option("--from", help="File or URL, for a board without internet."),
-    ] = None,
-) -> None:
-    """Fetch the YuNet face detector (233 kB, MIT licence, OpenCV model zoo), once."""
-    from emo_edge.fetch import YUNET_URL, fetch_yunet
-
-    path, fetched = fetch_yunet(YUNET_URL if origin is None else origin)
-    say(f"{path}: {'fetched' if fetched else 'there already'}, checksum right")
-
-
-@app.command()
-@guarded
-def doctor(model: ModelOption = DEFAULT) -> None:
-    """Check this machine and a model: what works, what does not, and what fixes it."""
-    from emo_edge.doctor import examine
-
-    problems = 0
-    for finding in examine(find_model(model)):
-        print(f"{finding.verdict:<8} {finding.subject:<24} {finding.detail}")
-        problems += finding.verdict == "problem"
-    if problems:
-        raise HealthError(f"{problems} problem(s) found, see above")
-
-
-@app.command()
-@guarded
-def models() -> None:
-    """List the models that come with the package."""
-    from emo_edge.modelfile import read_model
-
-    for name, path in shipped_models().items():
-        spec = read_model(path).spec
-        assert spec is not None  # a shipped model was made by emo-convert
-        print(f"{name}  {path.stat().st_size / 1000:.0f} kB  {', '.join(spec.labels)}")
-        for parity in spec.conversion["parity"]:
-            top1 = f"top-1 {parity['accuracy']['export_top1']:.1%}"
-            print(f"  {top1} of {parity['images']} {parity['origin']} faces, {parity['runtime']}")
-        print(f"  card: {path.with_suffix('.md')}")
-
-
-def main() -> None:
-    """Entry point of `emo-edge`."""
-    app()

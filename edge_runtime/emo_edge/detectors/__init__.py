@@ -1,0 +1,48 @@
+"""The face-detector socket: `Callable[[image], Sequence[Box]]`, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from emo_edge.contract import Box, Image
+from emo_edge.detectors.fetch import yunet_fetched
+from emo_edge.detectors.haar import haar
+from emo_edge.detectors.yunet import yunet
+from emo_edge.errors import UsageError
+from emo_edge.messages import say
+
+Detector = Callable[[Image], Sequence[Box]]
+
+
+def auto() -> Detector:
+    """Return YuNet if it was fetched, else Haar, saying which on stderr."""
+    if yunet_fetched():
+        say("face detector: yunet")
+        return yunet()
+    say("face detector: haar; for a better one run: emo-edge fetch-detector")
+    return haar()
+
+
+def whole_picture() -> Detector:
+    """Return a detector that takes every picture for one face (for folders of face crops)."""
+
+    def detect(image: Image) -> list[Box]:
+        height, width = image.shape[:2]
+        return [Box(0.0, 0.0, float(width), float(height))]
+
+    return detect
+
+
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    "auto": auto,
+    "yunet": yunet,
+    "haar": haar,
+    "none": whole_picture,
+}
+
+
+def make_detector(name: str) -> Detector:
+    """Return the named detector; raises `UsageError` listing the names there are."""
+    if name not in DETECTORS:
+        raise UsageError(f"unknown detector {name!r}; choose from {', '.join(DETECTORS)}")
+    return DETECTORS[name]()

@@ -1,0 +1,42 @@
+"""Video files: every frame, in order."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+
+from emo_edge.errors import SourceError
+from emo_edge.sources.frame import Frame, Source
+
+
+@contextmanager
+def recording(name: str) -> Iterator[Source]:
+    """Open a video file; raises `SourceError` if it is none."""
+    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise SourceError(f"{name}: is neither a picture nor a video")
+    fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    try:
+        yield Source(name, "video", fps, _frames(capture, name, fps))
+    finally:
+        capture.release()
+
+
+def _frames(capture: cv2.VideoCapture, name: str, fps: float) -> Iterator[Frame]:
+    period = 1.0 / fps
+    index, position = 0, -period
+    while True:
+        ok, image = capture.read()
+        if not ok:
+            break
+        # Some containers report no or stuck timestamps: fall back to the nominal frame rate.
+        reported = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
+        position = reported if reported > position else position + period
+        yield Frame(np.asarray(image, np.uint8), index, position, time.monotonic(), name)
+        index += 1
+    if index == 0:
+        raise SourceError(f"{name} opens as a video but holds no readable frame")

@@ -1,0 +1,41 @@
+"""Pictures and folders of pictures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from emo_edge.contract import read_image
+from emo_edge.errors import DataError, SourceError
+from emo_edge.messages import warn
+from emo_edge.sources.frame import Frame
+
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures in a folder and those below it; raises `SourceError` if there is none."""
+    pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    if not pictures:
+        raise SourceError(f"folder {folder} holds no pictures ({', '.join(sorted(PICTURES))})")
+    return pictures
+
+
+def stills(paths: list[Path], *, skip_unreadable: bool) -> Iterator[Frame]:
+    """Yield pictures one by one; an unreadable one is skipped with a warning or refused."""
+    unreadable = 0
+    for index, path in enumerate(paths):
+        try:
+            image = read_image(path)
+        except DataError as error:
+            if not skip_unreadable:
+                raise SourceError(str(error)) from error
+            warn(f"skipped: {error}")
+            unreadable += 1
+            continue
+        yield Frame(image, index, float(index), time.monotonic(), str(path))
+    if unreadable == len(paths):
+        raise SourceError(f"none of the {unreadable} pictures is readable")
+    if unreadable:
+        warn(f"{unreadable} of {len(paths)} pictures were unreadable and skipped")
