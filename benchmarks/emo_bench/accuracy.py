@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from emo_edge.artifacts import sha256
+from emo_bench.results import identity
 from emo_edge.backends import find_backend
 from emo_edge.errors import UsageError
 from emo_edge.metrics import summary, top1
@@ -25,8 +25,7 @@ def measure(model: Path, data: Path, backend: str) -> dict[str, Any]:
     faces, seen = evaluation.faces, evaluation.seen
     scored = score_in_own_process(model, faces.pixels, find_backend(backend).name)
     result = {
-        "model": model.name,
-        "sha256": sha256(model.read_bytes()),
+        **identity(model),
         "runtime": scored.runtime,
         "data": str(data),
         "protocol": {"scored_on": evaluation.origin, "crops": "single"},
@@ -38,6 +37,10 @@ def measure(model: Path, data: Path, backend: str) -> dict[str, Any]:
             "images": int((~seen).sum()),
             "top1": round(unseen, 4),
         }
+        result["warnings"] = [
+            f"{int(seen.sum())} of these faces are copies of training faces; without them top-1 "
+            f"{unseen:.1%} of {int((~seen).sum())}"
+        ]
     return result
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_bench.conditions import conditions, warnings
-from emo_edge.artifacts import sha256
+from emo_bench.results import identity
 from emo_edge.classifier import Classifier
 
 WARM_UP_RUNS = 50
 LEAST_RUNS = 1000
 MOST_SECONDS = 120.0
+UNSTABLE_SPREAD = 1.5
 
 
 def measure(model: Path, *, backend: str, threads: int, seconds: float) -> dict[str, Any]:
@@ -30,17 +30,22 @@ def measure(model: Path, *, backend: str, threads: int, seconds: float) -> dict[
     for run in range(WARM_UP_RUNS):
         classifier.classify(faces[run % len(faces)])
     times = _timed_runs(classifier, faces, seconds)
-    state = conditions(classifier.interpreter.backend)
     statistics = describe(times)
     return {
-        "model": model.name,
-        "sha256": sha256(model.read_bytes()),
-        "bytes": model.stat().st_size,
+        **identity(model),
+        "runtime": classifier.interpreter.backend.version,
         "threads": threads,
         "milliseconds": statistics,
-        "conditions": state,
-        "warnings": warnings(state, statistics["p90"] / statistics["median"]),
+        "warnings": spread_warnings(statistics),
     }
+
+
+def spread_warnings(statistics: dict[str, float]) -> list[str]:
+    """Return why statistics made by `describe` are not to be trusted."""
+    spread = statistics["p90"] / statistics["median"]
+    if spread > UNSTABLE_SPREAD:
+        return [f"p90 is {spread:.1f} times the median: the numbers are unstable"]
+    return []
 
 
 def _timed_runs(

@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 EXIT_CODES = (
     "Exit codes: 0 done, 2 usage, 3 data, 4 model, 5 source, 6 parity gate, 7 no face, "
-    "8 output, 9 health, 130 interrupted."
+    "8 output, 9 health, 10 regression, 130 interrupted."
 )
 
 

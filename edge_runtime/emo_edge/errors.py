@@ -13,6 +13,7 @@ code   exception           meaning
 7      `NoFaceError`       the whole source held no face
 8      `OutputError`       a file cannot be written
 9      `HealthError`       `emo-edge doctor` found a problem
+10     `RegressionError`   a benchmark is worse than its reference by more than is allowed
 130                        interrupted (Ctrl-C)
 =====  ==================  ================================================================
 """
@@ -72,3 +73,9 @@ class HealthError(EmoError):
     """`emo-edge doctor` found a problem."""
 
     exit_code = 9
+
+
+class RegressionError(EmoError):
+    """A benchmark is worse than its reference by more than is allowed."""
+
+    exit_code = 10

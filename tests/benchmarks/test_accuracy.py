@@ -59,7 +59,7 @@ def test_the_score_equals_an_independent_count(test_split: Path, tmp_path: Path)
     answers = top1_without_us(paths, tmp_path)
     hits = [answer == path.parent.name for answer, path in zip(answers, paths, strict=True)]
     written = json.loads(out.read_text())
-    assert (written["format"], written["benchmark"]) == (1, "accuracy")
+    assert (written["schema"], written["kind"]) == (1, "accuracy")
     (result,) = written["results"]
     assert result["images"] == len(paths) == 80
     assert result["top1"] == round(sum(hits) / 80, 4)

@@ -1,0 +1,1 @@
+"""The commands of `emo-bench`, one module each; nothing heavy is imported before one runs."""

@@ -1,0 +1,41 @@
+"""Options that several benchmarks share, and how each of them ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from emo_edge.messages import warn
+
+if TYPE_CHECKING:
+    from emo_bench.grids import Grid
+    from emo_bench.results import Outcome, Result
+
+Models = Annotated[
+    list[str], typer.Argument(metavar="MODEL...", help="Model files, or shipped ones by name.")
+]
+BackendOption = Annotated[
+    str, typer.Option(help="Runtime: auto, tflite_runtime, ai_edge_litert, tensorflow.")
+]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results here too.")]
+
+
+def finish(
+    outcome: Outcome, grids: Callable[[Sequence[Result]], list[Grid]], json_file: Path | None
+) -> None:
+    """Show what was found, keep it, and exit with the code of the first failure."""
+    from emo_bench.grids import show
+    from emo_bench.results import write
+
+    if outcome.results:
+        for grid in grids(outcome.results):
+            show(grid)
+        for text in outcome.all_warnings():
+            warn(text)
+        if json_file is not None:
+            write(json_file, outcome)
+    if outcome.failures:
+        raise typer.Exit(outcome.exit_code)

@@ -1,0 +1,71 @@
+"""Tables, written once and shown in a terminal, in Markdown and in HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 160  # where stdout is no terminal
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts.
+
+    Attributes:
+        title: What is shown, with its unit.
+        columns: Their names.
+        rows: Cells, as many as columns.
+        left: How many columns hold words and stand left; the others hold numbers and stand right.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1
+
+
+def show(grid: Grid) -> None:
+    """Print a table to stdout; wide enough for a file when stdout is none of a terminal's."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    table = Table(title=grid.title, title_justify="left")
+    for number, name in enumerate(grid.columns):
+        table.add_column(name, justify="left" if number < grid.left else "right", overflow="fold")
+    for row in grid.rows:
+        table.add_row(*row)
+    console.print(table, markup=False)
+
+
+def markdown(grid: Grid) -> str:
+    """Return the table in GitHub's Markdown, below its title."""
+    rules = ["---" if number < grid.left else "---:" for number in range(len(grid.columns))]
+    lines = [grid.columns, rules, *grid.rows]
+    return "\n".join(
+        [f"**{grid.title}**", "", *("| " + " | ".join(map(_cell, line)) + " |" for line in lines)]
+    )
+
+
+def html(grid: Grid) -> str:
+    """Return the table as HTML."""
+
+    def row(tag: str, cells: Sequence[str]) -> str:
+        parts = [
+            f"<{tag}{'' if number < grid.left else ' class=number'}>{escape(cell)}</{tag}>"
+            for number, cell in enumerate(cells)
+        ]
+        return f"<tr>{''.join(parts)}</tr>"
+
+    body = "\n".join(row("td", cells) for cells in grid.rows)
+    head = row("th", grid.columns)
+    caption = f"<caption>{escape(grid.title)}</caption>"
+    return f"<table>{caption}\n<thead>{head}</thead>\n<tbody>\n{body}\n</tbody></table>"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,132 @@
+"""The result of a benchmark: one versioned JSON envelope, whatever was measured.
+
+    {"schema": 1, "kind": "latency", "command": "emo-bench latency small",
+     "conditions_before": {...}, "conditions_after": {...}, "warnings": [...],
+     "results": [{...}, ...], "failures": [{"subject": ..., "error": ..., "exit_code": ...}]}
+
+What a result holds depends on the kind and is told by the module that measures it. A file of kind
+"all" holds whole envelopes in `results`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emo_bench.conditions import Conditions, conditions, machine_warnings
+from emo_edge.artifacts import sha256, write_json
+from emo_edge.errors import DataError, EmoError
+from emo_edge.messages import say
+
+SCHEMA = 1
+ALL = "all"
+
+Result = dict[str, Any]
+Job = tuple[str, Callable[[], Result]]  # what is measured, for messages; and how
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one benchmark found.
+
+    Attributes:
+        kind: "latency", "accuracy", ...; "all" for a file of several.
+        command: What was typed.
+        conditions_before: Of the machine (see `conditions`).
+        conditions_after: The same, when all was measured.
+        warnings: Why the numbers are not to be trusted; a result may carry more of its own.
+        results: One for each subject that could be measured.
+        failures: One for each that could not: `subject`, `error`, `exit_code`.
+    """
+
+    kind: str
+    command: str
+    conditions_before: Conditions
+    conditions_after: Conditions
+    warnings: list[str]
+    results: list[Result]
+    failures: list[dict[str, Any]]
+
+    def all_warnings(self) -> Iterator[str]:
+        """Yield the warnings, those of a single result with the name of its model."""
+        yield from self.warnings
+        for result in self.results:
+            yield from (f"{result['model']}: {text}" for text in result.get("warnings", ()))
+
+    @property
+    def exit_code(self) -> int:
+        """0, or that of the first failure."""
+        return int(self.failures[0]["exit_code"]) if self.failures else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the envelope."""
+        return {"schema": SCHEMA, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Outcome:
+        """Read what `to_json` gave; raises `ValueError` or `TypeError` on anything else."""
+        fields = dict(content)
+        schema = fields.pop("schema", None)
+        if type(schema) is not int or schema < 1:  # not isinstance: True is an int
+            raise ValueError("it is not a result of emo-bench")
+        if schema > SCHEMA:
+            raise ValueError("it was written by a newer emo-toolkit: upgrade this one")
+        return cls(**fields)
+
+
+def measure_all(kind: str, jobs: Sequence[Job]) -> Outcome:
+    """Do one job after the other; one that fails is named and does not stop the others."""
+    before = conditions()
+    results: list[Result] = []
+    failures: list[dict[str, Any]] = []
+    for subject, measure in jobs:
+        try:
+            results.append(measure())
+        except EmoError as error:
+            say(f"error: {error}")
+            failures.append({"subject": subject, "error": str(error), "exit_code": error.exit_code})
+    after = conditions()
+    warnings = machine_warnings(before, after)
+    return Outcome(kind, command_line(), before, after, warnings, results, failures)
+
+
+def identity(model: Path) -> Result:
+    """Return which model file a result is about: `model`, `sha256`, `bytes`."""
+    content = model.read_bytes()
+    return {"model": model.name, "sha256": sha256(content), "bytes": len(content)}
+
+
+def command_line() -> str:
+    """Return the command that is running, as one would type it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def write(path: Path, outcome: Outcome) -> None:
+    """Write the envelope, whole or not at all."""
+    write_json(path, outcome.to_json())
+
+
+def read(path: Path) -> Outcome:
+    """Read an envelope; raises `DataError` if it is none."""
+    try:
+        content = json.loads(path.read_bytes())
+        if not isinstance(content, dict):
+            raise ValueError("it is not a result of emo-bench")
+        return Outcome.from_json(content)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"cannot read results from {path}: {error}") from error
+
+
+def parts(outcome: Outcome) -> list[Outcome]:
+    """Return the envelopes inside one of kind "all", else the envelope itself."""
+    if outcome.kind != ALL:
+        return [outcome]
+    return [Outcome.from_json(content) for content in outcome.results]

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emo_bench import results
+from emo_edge.errors import DataError, ModelError
+
+
+def failing() -> dict[str, Any]:
+    raise ModelError("no model at all")
+
+
+def test_an_outcome_survives_its_file(tmp_path: Path) -> None:
+    jobs: list[results.Job] = [
+        ("a", lambda: {"model": "a", "warnings": ["shaky"]}),
+        ("b", failing),
+        ("c", lambda: {"model": "c"}),
+    ]
+    outcome = results.measure_all("latency", jobs)
+    path = tmp_path / "below" / "latency.json"
+    results.write(path, outcome)
+    back = results.read(path)
+    assert json.dumps(back.to_json()) == json.dumps(outcome.to_json())
+    assert [r["model"] for r in back.results] == ["a", "c"]
+    assert back.failures == [{"subject": "b", "error": "no model at all", "exit_code": 4}]
+    assert back.exit_code == 4
+    assert "a: shaky" in list(back.all_warnings())
+
+
+def test_a_file_of_several_is_taken_apart(tmp_path: Path) -> None:
+    one = results.measure_all("latency", [("a", lambda: {"model": "a"})])
+    several = results.measure_all(results.ALL, [("latency", one.to_json)])
+    results.write(tmp_path / "all.json", several)
+    (part,) = results.parts(results.read(tmp_path / "all.json"))
+    assert part.kind == "latency"
+    assert part.results == one.results
+    assert results.parts(one) == [one]
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("{", "cannot read results"),
+        ("[]", "not a result of emo-bench"),
+        ('{"schema": true}', "not a result of emo-bench"),
+        ('{"schema": 1}', "cannot read results"),
+        ('{"schema": 99}', "newer"),
+        ("[" * 100_000, "cannot read results"),
+    ],
+)
+def test_what_is_no_result_is_refused(tmp_path: Path, text: str, word: str) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=word):
+        results.read(path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file"):
+        results.read(tmp_path / "none.json")
