@@ -31,6 +31,10 @@ CPU_ZONES = (r"cpu|x86_pkg_temp|bigcore|littlecore", r"soc|package|core", r"")
 # A zone that is switched off reports 0, -274000 or 127000 on one board or another.
 PLAUSIBLE_CELSIUS = (-40.0, 126.0)
 
+# Where the kernel tells no limit: a Raspberry Pi's firmware throttles from here on.
+THROTTLE_CELSIUS = 80.0
+PLAUSIBLE_LIMIT = (60.0, 115.0)
+
 VCGENCMD_SECONDS = 2.0
 
 
@@ -93,18 +97,36 @@ def cpu_model(root: Path = ROOT) -> str | None:
 
 def celsius(root: Path = ROOT) -> float | None:
     """Return the temperature of the CPU; of several CPU sensors the hottest."""
+    return max((degrees for _, degrees in _cpu_zones(root)), default=None)
+
+
+def throttle_celsius(root: Path = ROOT) -> float:
+    """Return the temperature at which the kernel or the firmware slows the CPU down."""
+    limits = [
+        limit
+        for zone, _ in _cpu_zones(root)
+        for trip in zone.glob("trip_point_*_type")
+        if _text(trip) == "passive"
+        and (limit := _thousandths(trip.with_name(trip.name.replace("type", "temp")))) is not None
+        and PLAUSIBLE_LIMIT[0] <= limit <= PLAUSIBLE_LIMIT[1]
+    ]
+    return min(limits, default=THROTTLE_CELSIUS)
+
+
+def _cpu_zones(root: Path) -> list[tuple[Path, float]]:
+    """Return the thermal zones of the CPU that work, each with its temperature."""
     zones = [
-        (_text(zone / "type") or "", degrees)
-        for zone in root.glob("sys/class/thermal/thermal_zone*")
+        (zone, _text(zone / "type") or "", degrees)
+        for zone in sorted(root.glob("sys/class/thermal/thermal_zone*"))
         if (degrees := _thousandths(zone / "temp")) is not None
         and PLAUSIBLE_CELSIUS[0] < degrees < PLAUSIBLE_CELSIUS[1]
         and degrees != 0
     ]
     for pattern in CPU_ZONES:
-        found = [degrees for kind, degrees in zones if re.search(pattern, kind.lower())]
+        found = [(zone, now) for zone, kind, now in zones if re.search(pattern, kind.lower())]
         if found:
-            return max(found)
-    return None
+            return found
+    return []
 
 
 def throttling(root: Path = ROOT) -> Throttling | None:

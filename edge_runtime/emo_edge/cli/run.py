@@ -50,6 +50,12 @@ def run(
     max_fps: Annotated[
         float | None, typer.Option(min=0.01, help="Analyse at most so many frames a second.")
     ] = None,
+    celsius_limit: Annotated[
+        float | None,
+        typer.Option(
+            min=30.0, help="Slow down before the CPU gets this hot (default: where it throttles)."
+        ),
+    ] = None,
     jsonl: Annotated[
         str | None, typer.Option(help='Append readings as JSON lines; "-" is stdout.')
     ] = None,
@@ -76,6 +82,7 @@ def run(
         backend=backend,
         threads=threads,
         max_fps=max_fps,
+        celsius_limit=celsius_limit,
         outputs=(jsonl, record, snapshot),
     )
 
@@ -96,9 +103,11 @@ def _run_loop(
     backend: str,
     threads: int,
     max_fps: float | None,
+    celsius_limit: float | None,
     outputs: tuple[str | None, Path | None, Path | None],
 ) -> None:
     from emo_edge import loop
+    from emo_edge.board.life import signs_of_life
     from emo_edge.classifier import Classifier
     from emo_edge.detectors import make_detector
     from emo_edge.health import Health
@@ -114,7 +123,10 @@ def _run_loop(
     # The sinks are closed before signals may end the process again.
     with open_source(text, health) as source, stop_signals() as stop, ExitStack() as open_sinks:
         sinks = [open_sinks.enter_context(closing(sink)) for sink in _make_sinks(source, *outputs)]
-        loop.run(source, find, classifier, classifier.spec, sinks, health, pace=pace, stop=stop)
+        beats = open_sinks.enter_context(signs_of_life(source, health, pace, celsius_limit))
+        loop.run(
+            source, find, classifier, classifier.spec, sinks, health, beats, pace=pace, stop=stop
+        )
     say(f"{text}: {health.loop.frames} frame(s), {health.loop.readings} reading(s)")
     if stop.signal == signal.SIGINT:
         raise KeyboardInterrupt

@@ -18,6 +18,7 @@ from emo_edge.board.sensors import (
     cpu_model,
     decode,
     read_board,
+    throttle_celsius,
     throttling,
 )
 
@@ -141,3 +142,25 @@ def test_unreadable_files_are_what_is_not_told(tmp_path: Path) -> None:
     state = read_board(tmp_path)
     assert state.celsius is None
     assert state.megahertz is None
+
+
+@pytest.mark.parametrize(
+    ("trips", "expected"),
+    [
+        ({}, 80.0),
+        ({"0": ("critical", "110000")}, 80.0),
+        ({"0": ("passive", "85000"), "1": ("passive", "70000"), "2": ("active", "50000")}, 70.0),
+        ({"0": ("passive", "0")}, 80.0),
+        ({"0": ("passive", "-274000")}, 80.0),
+    ],
+)
+def test_the_limit_is_the_kernels_passive_trip_point_or_the_raspberry_pis(
+    tmp_path: Path, trips: dict[str, tuple[str, str]], expected: float
+) -> None:
+    zones(tmp_path, ("gpu-thermal", "40000"), ("cpu-thermal", "50000"))
+    play(tmp_path, **{f"{PI_ZONE}/trip_point_0_type": "passive"})  # the GPU's
+    play(tmp_path, **{f"{PI_ZONE}/trip_point_0_temp": "61000"})
+    for number, (kind, temperature) in trips.items():
+        trip = f"sys/class/thermal/thermal_zone1/trip_point_{number}"
+        play(tmp_path, **{f"{trip}_type": f"{kind}\n", f"{trip}_temp": f"{temperature}\n"})
+    assert throttle_celsius(tmp_path) == expected
