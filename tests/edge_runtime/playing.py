@@ -14,7 +14,11 @@ def play(root: Path, **files: str) -> Path:
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content, encoding="utf-8")
+        new = path.with_name(f"{path.name}.new")  # a kernel's file is never half written
+        new.write_text(content, encoding="utf-8")
+        if content.startswith("#!"):
+            new.chmod(0o755)
+        new.replace(path)
     return root
 
 
@@ -37,6 +41,4 @@ def raspberry_pi(root: Path, *, celsius: float = 48.3, word: int = 0) -> Path:
 
 def firmware(root: Path, script: str) -> Path:
     """Let `vcgencmd` of this board be a shell script."""
-    play(root, **{"usr/bin/vcgencmd": f"#!/bin/sh\n{script}\n"})
-    (root / "usr/bin/vcgencmd").chmod(0o755)
-    return root
+    return play(root, **{"usr/bin/vcgencmd": f"#!/bin/sh\n{script}\n"})
