@@ -54,10 +54,10 @@ class Outcome:
     failures: list[dict[str, Any]]
 
     def all_warnings(self) -> Iterator[str]:
-        """Yield the warnings, those of a single result with the name of its model."""
+        """Yield the warnings, those of a single result with what it is about."""
         yield from self.warnings
         for result in self.results:
-            yield from (f"{result['model']}: {text}" for text in result.get("warnings", ()))
+            yield from (f"{subject_of(result)}: {text}" for text in result.get("warnings", ()))
 
     @property
     def exit_code(self) -> int:
@@ -85,7 +85,9 @@ def measure_all(kind: str, jobs: Sequence[Job]) -> Outcome:
     before = conditions()
     results: list[Result] = []
     failures: list[dict[str, Any]] = []
-    for subject, measure in jobs:
+    for number, (subject, measure) in enumerate(jobs, start=1):
+        if len(jobs) > 1:
+            say(f"{kind} {number}/{len(jobs)}: {subject}")
         try:
             results.append(measure())
         except EmoError as error:
@@ -100,6 +102,14 @@ def identity(model: Path) -> Result:
     """Return which model file a result is about: `model`, `sha256`, `bytes`."""
     content = model.read_bytes()
     return {"model": model.name, "sha256": sha256(content), "bytes": len(content)}
+
+
+def subject_of(result: Result) -> str:
+    """Return what a result is about, e.g. "small.tflite, tflite_runtime 2.14.0, 2 threads"."""
+    words = [result[name] for name in ("model", "runtime") if name in result]
+    if "threads" in result:
+        words.append(f"{result['threads']} thread{'s' if result['threads'] > 1 else ''}")
+    return ", ".join(words)
 
 
 def command_line() -> str:

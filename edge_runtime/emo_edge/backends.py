@@ -116,20 +116,44 @@ class Interpreter:
 
         The runtime's log line about a delegate proves nothing; its list of operators does.
         """
-        return sum(op["op_name"] == "DELEGATE" for op in self._engine._get_ops_details())
+        return sum(op["op_name"] == "DELEGATE" for op in self.operators())
+
+    def operators(self) -> list[dict[str, Any]]:
+        """Return the runtime's own list: `op_name`, and `inputs` and `outputs` as tensor indices.
+
+        The operators that a delegate took over stay in the list, before its DELEGATE entry.
+        """
+        return list(self._engine._get_ops_details())
+
+    def tensor(self, index: int) -> tuple[tuple[int, ...], str]:
+        """Return shape and element type of a tensor of the model."""
+        details = self._engine._get_tensor_details(index, 0)
+        return tuple(int(n) for n in details["shape"]), np.dtype(details["dtype"]).name
 
     def run(self, pixels: Image) -> NDArray[np.float32]:
         """Return the outputs float32[n] for `pixels` uint8[1,height,width,channels].
 
         Raises `ModelError` if the runtime gives up (a damaged model that loads all the same).
         """
+        self.feed(pixels)
+        self.invoke()
+        return self.outputs()
+
+    def feed(self, pixels: Image) -> None:
+        """Hand `pixels` to the runtime in the model's input type: the first step of `run`."""
         # mode="clip" is what lets numpy write into the buffer without a copy
         np.take(self._table, pixels, out=self._buffer, mode="clip")
         self._engine.set_tensor(self._input["index"], self._buffer)
+
+    def invoke(self) -> None:
+        """Let the runtime work on what it was fed: the second step of `run`."""
         try:
             self._engine.invoke()
         except RuntimeError as error:
             raise ModelError(f"{self.backend.version} cannot run the model: {error}") from error
+
+    def outputs(self) -> NDArray[np.float32]:
+        """Return the real-valued outputs float32[n] of the last `invoke`: the third step."""
         return self._dequantise(self._engine.get_tensor(self._output["index"])[0])
 
 

@@ -1,90 +1,208 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from emo_bench.latency import describe, spread_warnings
+from emo_bench.latency.sweep import backend_names
 from emo_edge.artifacts import sha256
+from emo_edge.backends import BACKENDS
+from emo_edge.modelfile import read_model
 from running import ASSETS, assert_done, assert_refused, run
 
 INT8, FLOAT32 = ASSETS / "drawn-int8.tflite", ASSETS / "drawn-float32.tflite"
+STAGES = ["decode", "detect", "crop", "prepare", "quantise", "invoke", "softmax", "smooth", "sinks"]
 
-
-def test_statistics_are_those_worked_out_by_hand() -> None:
-    # 1..9 and an outlier: deviations from 5.5 are .5 .5 1.5 1.5 2.5 2.5 3.5 3.5 4.5 94.5
-    assert describe(np.array([9.0, 1, 8, 2, 7, 3, 6, 4, 5, 100])) == {
-        "runs": 10,
-        "min": 1.0,
-        "median": 5.5,
-        "mad": 2.5,
-        "p90": 18.1,  # 9 + 0.1 x (100 - 9)
-        "p95": 59.05,
-        "p99": 91.81,
-    }
-
-
-@given(st.lists(st.floats(1e-3, 1e4), min_size=1, max_size=200))
-def test_statistics_are_in_order_and_among_the_times(times: list[float]) -> None:
-    found = describe(np.array(times))
-    assert found["runs"] == len(times)
-    assert found["min"] == round(min(times), 4)
-    order = [found[name] for name in ("min", "median", "p90", "p95", "p99")]
-    assert order == sorted(order)
-    assert order[-1] <= round(max(times), 4)
-    assert 0 <= found["mad"] <= round(max(times) - min(times), 4) + 1e-4
-
-
-@pytest.mark.parametrize(("p90", "words"), [(1.4, []), (2.0, ["2.0 times the median"])])
-def test_wide_spread_is_warned_of(p90: float, words: list[str]) -> None:
-    found = spread_warnings({"median": 1.0, "p90": p90})
-    assert len(found) == len(words)
-    assert all(word in warning for word, warning in zip(words, found, strict=True))
+# Says what a measuring process has imported.
+LOADED = """
+import runpy, sys
+runpy.run_module("emo_bench.latency.run", run_name="__main__")
+print(*sys.modules)
+"""
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Return the results in the JSON file of one measurement of two models."""
+def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return the result in the JSON file of one measurement."""
     out = tmp_path_factory.mktemp("latency") / "below" / "latency.json"
-    assert_done(run("emo-bench", "latency", INT8, FLOAT32, "--seconds", "0", "--json", out))
+    assert_done(run("emo-bench", "latency", INT8, "--seconds", "0", "--json", out))
     written = json.loads(out.read_text())
     assert (written["schema"], written["kind"]) == (1, "latency")
-    return list(written["results"])
+    (result,) = written["results"]
+    return dict(result)
 
 
-def test_a_result_says_which_file_was_measured(measured: list[dict[str, Any]]) -> None:
-    for result, model in zip(measured, (INT8, FLOAT32), strict=True):
-        assert result["model"] == model.name
-        assert result["sha256"] == sha256(model.read_bytes())
-        assert result["bytes"] == model.stat().st_size
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Return the results of a sweep over runtimes, by MLPerf's rule."""
+    out = tmp_path_factory.mktemp("sweep") / "latency.json"
+    points = ("--backends", "tflite_runtime,ai_edge_litert", "--threads", "1")
+    short = ("--mlperf", "--seconds", "0", "--detector", "none")
+    outcome = run("emo-bench", "latency", INT8, *points, *short, "--json", out)
+    assert_done(outcome)
+    assert "MLPerf" in outcome.stdout
+    return list(json.loads(out.read_text())["results"])
 
 
-def test_a_result_says_how_and_how_long_it_was_measured(measured: list[dict[str, Any]]) -> None:
-    for result in measured:
-        times = result["milliseconds"]
-        assert times["runs"] >= 1000
-        assert 0 < times["min"] <= times["median"] <= times["p90"] <= times["p95"] <= times["p99"]
-        assert result["threads"] == 1
-        assert result["runtime"].startswith("tflite_runtime")
-        assert result["warnings"] == spread_warnings(times)
+def test_a_result_says_which_file_was_measured_on_what(measured: dict[str, Any]) -> None:
+    assert measured["model"] == INT8.name
+    assert measured["sha256"] == sha256(INT8.read_bytes())
+    assert measured["bytes"] == INT8.stat().st_size
+    assert measured["runtime"].startswith("tflite_runtime")
+    assert measured["threads"] == 1
+
+
+def test_a_thousand_runs_of_several_processes_are_described(measured: dict[str, Any]) -> None:
+    times = measured["milliseconds"]
+    assert times["runs"] >= 1000
+    order = [times[name] for name in ("min", "median", "p90", "p95", "p99", "max")]
+    assert order == sorted(order)
+    assert order[0] > 0
+    assert len(measured["process_medians"]) == 5
+    assert len(measured["block_medians"]) == 20
+    assert times["min"] <= min(measured["block_medians"])
+    assert measured["per_second"] > 0
+    assert measured["cpu_milliseconds"]["runs"] == 5
+
+
+def test_a_cold_start_is_told_step_by_step(measured: dict[str, Any]) -> None:
+    cold = measured["cold_start"]
+    assert list(cold) == ["process", "import", "load", "first_result", "total"]
+    assert all(step["runs"] == 5 and step["min"] > 0 for step in cold.values())
+    parts = sum(step["min"] for name, step in cold.items() if name != "total")
+    assert cold["total"]["min"] >= parts - 0.01
+    assert 10 < measured["resident_mib"]["min"] < 1000
+
+
+def test_the_stages_are_those_of_the_loop(measured: dict[str, Any]) -> None:
+    stages = measured["stages"]
+    assert stages["size"] == [640, 480]
+    assert list(stages["milliseconds"]) == STAGES
+    assert all(times["runs"] >= 20 for times in stages["milliseconds"].values())
+
+
+def test_the_operators_are_those_of_the_file(measured: dict[str, Any]) -> None:
+    # Known from TensorFlow's own schema (emo_convert.anatomy.dissect).
+    made = measured["operators"]
+    assert made["macs"] == 8_248_560
+    assert made["operators"] == len(made["list"]) == 24
+    assert Counter(op["operator"] for op in made["list"]) == {
+        "QUANTIZE": 1,
+        "MUL": 1,
+        "ADD": 5,
+        "CONV_2D": 12,
+        "AVERAGE_POOL_2D": 3,
+        "MEAN": 1,
+        "FULLY_CONNECTED": 1,
+    }
+
+
+def test_a_sweep_measures_every_point(swept: list[dict[str, Any]]) -> None:
+    points = [(r["runtime"].split()[0], r["threads"]) for r in swept]
+    assert points == [("tflite_runtime", 1), ("ai_edge_litert", 1)]
+
+
+def test_the_share_inside_a_delegate_is_told(swept: list[dict[str, Any]]) -> None:
+    # tflite-runtime 2.14 does not hand int8 to XNNPACK, LiteRT does
+    old, new = swept[0]["operators"], swept[1]["operators"]
+    assert (old["delegates"], old["delegated"]) == (0, 0)
+    assert new["delegates"] >= 1
+    assert 0 < new["delegated"] <= new["operators"] == old["operators"]
+    convolutions = [op for op in new["list"] if op["operator"] == "CONV_2D"]
+    assert convolutions
+    assert all(op["delegated"] for op in convolutions)
+
+
+def test_mlperf_makes_one_stream_and_says_that_it_was_too_short(
+    swept: list[dict[str, Any]],
+) -> None:
+    for result in swept:
+        stream = result["mlperf"]
+        assert len(result["process_medians"]) == 1
+        assert stream["queries"] == result["milliseconds"]["runs"] >= 1000
+        assert stream["p90_estimate"] >= result["milliseconds"]["p90"]
+        assert not stream["valid"]
+
+
+def test_all_runtimes_are_those_installed() -> None:
+    assert backend_names("all") == [name for name, backend in BACKENDS.items() if backend.installed]
+
+
+def test_the_measuring_process_never_imports_tensorflow(tmp_path: Path) -> None:
+    task = {
+        "model": str(INT8),
+        "backend": "tflite_runtime",
+        "threads": 1,
+        "labels": None,
+        "input_range": None,
+        "runs": 1,
+        "seconds": 0,
+        "most_seconds": 30,
+        "times": str(tmp_path / "times.npy"),
+        "spawned": time.monotonic(),
+    }
+    words = [sys.executable, "-c", LOADED, json.dumps(task)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert "tflite_runtime" in loaded
+    assert "tensorflow" not in loaded
+    assert len(np.load(tmp_path / "times.npy")) == 1
 
 
 def test_a_broken_model_does_not_stop_the_others(tmp_path: Path) -> None:
     broken, out = tmp_path / "broken.tflite", tmp_path / "latency.json"
     broken.write_bytes(b"no model at all")
-    options = ("--seconds", "0", "--json", out)
-    outcome = run("emo-bench", "latency", broken, INT8, *options)
+    options = ("--seconds", "0", "--mlperf", "--json", out)
+    outcome = run("emo-bench", "latency", broken, FLOAT32, *options)
     assert_refused(outcome, 4, str(broken), "not a .tflite model")
-    assert INT8.name in outcome.stdout
-    assert [r["model"] for r in json.loads(out.read_text())["results"]] == [INT8.name]
+    written = json.loads(out.read_text())
+    assert [result["model"] for result in written["results"]] == [FLOAT32.name]
+    assert [(f["exit_code"], broken.name in f["subject"]) for f in written["failures"]] == [
+        (4, True)
+    ]
 
 
 def test_nothing_is_written_if_no_model_could_be_measured(tmp_path: Path) -> None:
     out = tmp_path / "latency.json"
     assert_refused(run("emo-bench", "latency", tmp_path / "none.tflite", "--json", out), 4)
     assert not out.exists()
+
+
+def test_a_plain_model_is_measured_with_labels_given(tmp_path: Path) -> None:
+    plain, labels = tmp_path / "plain.tflite", tmp_path / "labels.txt"
+    model = read_model(FLOAT32)
+    assert model.spec is not None
+    plain.write_bytes(model.flatbuffer)
+    labels.write_text("\n".join(model.spec.labels))
+    options = ("--mlperf", "--seconds", "0")
+    given = ("--model-labels", labels, "--input-range", "0", "255")
+    assert_done(run("emo-bench", "latency", plain, *options, *given))
+    assert_refused(run("emo-bench", "latency", plain, *options), 2, "labels")
+
+
+def test_a_picture_without_a_face_is_refused(tmp_path: Path) -> None:
+    picture = tmp_path / "wall.png"
+    cv2.imwrite(str(picture), np.full((120, 160, 3), 128, np.uint8))
+    options = ("--mlperf", "--seconds", "0", "--detector", "haar")
+    outcome = run("emo-bench", "latency", INT8, *options, "--picture", picture)
+    assert_refused(outcome, 7, "no face found", "--picture")
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--threads", "0"), "1,2,4"),
+        (("--threads", "1,two"), "1,2,4"),
+        (("--backends", "tflite_runtime,other"), "unknown backend 'other'"),
+    ],
+)
+def test_points_that_cannot_be_measured_are_refused(options: tuple[str, str], word: str) -> None:
+    assert_refused(run("emo-bench", "latency", INT8, *options), 2, word)

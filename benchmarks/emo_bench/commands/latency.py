@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from emo_bench.commands.options import BackendOption, JsonOption, Models, finish
+from emo_bench.commands.options import (
+    DetectorOption,
+    InputRangeOption,
+    JsonOption,
+    ModelLabelsOption,
+    Models,
+    finish,
+)
 from emo_edge.commands import guarded, require_extra
+
+SECONDS = 10.0
 
 
 @guarded
 def latency(
     models: Models,
-    backend: BackendOption = "auto",
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the runtime.")] = 1,
-    seconds: Annotated[float, typer.Option(min=0.0, help="Least time to measure.")] = 10.0,
+    backends: Annotated[
+        str,
+        typer.Option(help="Runtimes: auto (the device's choice), all that are installed, or a,b."),
+    ] = "auto",
+    threads: Annotated[str, typer.Option(help="Threads of the runtime: 1, or 1,2,4.")] = "1",
+    seconds: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Least time to measure; 10, or 600 with --mlperf."),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(help="Picture with a face, for the stages; a drawn one if none is given."),
+    ] = None,
+    detector: DetectorOption = "auto",
+    mlperf: Annotated[
+        bool, typer.Option("--mlperf", help="MLPerf single-stream: 600 s, 90th percentile.")
+    ] = False,
+    model_labels: ModelLabelsOption = None,
+    input_range: InputRangeOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Time one classification: at least 1,000 runs after a warm-up, with percentiles."""
+    """Time one face: steady state, cold start, memory, stages; every point in its own processes."""
     require_extra("workstation", "rich")
-    from emo_bench.latency import measure
+    import tempfile
+
+    from emo_bench.latency.measure import MLPERF_SECONDS, Task, measure
+    from emo_bench.latency.sweep import backend_names, draw_picture, thread_counts
     from emo_bench.results import Job, measure_all
     from emo_bench.views.latency import grids
     from emo_edge.shipped import find_model
 
-    def job(model: str) -> Job:
-        return model, lambda: measure(
-            find_model(model), backend=backend, threads=threads, seconds=seconds
-        )
+    points = [(b, t) for b in backend_names(backends) for t in thread_counts(threads)]
+    with tempfile.TemporaryDirectory(prefix="emo-bench-") as folder:
+        face = draw_picture(Path(folder, "drawn.jpg")) if picture is None else picture
 
-    finish(measure_all("latency", [job(model) for model in models]), grids, json_file)
+        def job(model: str, backend: str, count: int) -> Job:
+            task = Task(
+                find_model(model),
+                backend,
+                count,
+                (MLPERF_SECONDS if mlperf else SECONDS) if seconds is None else seconds,
+                model_labels,
+                input_range,
+                face,
+                detector,
+                mlperf,
+            )
+            return task.name, lambda: measure(task)
+
+        jobs = [job(model, *point) for model in models for point in points]
+        outcome = measure_all("latency", jobs)
+    finish(outcome, grids, json_file)

@@ -20,6 +20,14 @@ Models = Annotated[
 BackendOption = Annotated[
     str, typer.Option(help="Runtime: auto, tflite_runtime, ai_edge_litert, tensorflow.")
 ]
+DetectorOption = Annotated[str, typer.Option(help="Face detector: auto, yunet, haar, none.")]
+ModelLabelsOption = Annotated[
+    Path | None, typer.Option(help="Labels of a plain .tflite, one a line.")
+]
+InputRangeOption = Annotated[
+    tuple[float, float] | None,
+    typer.Option(help="What pixels 0 and 255 become for a plain .tflite, e.g. -1 1."),
+]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results here too.")]
 
 

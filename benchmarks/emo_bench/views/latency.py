@@ -3,25 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from emo_bench.grids import Grid
-from emo_bench.results import Result
+from emo_bench.results import Result, subject_of
 
 STATISTICS = ("min", "median", "mad", "p90", "p95", "p99")
+COLD = ("process", "import", "load", "first_result", "total")
 
 
 def grids(results: Sequence[Result]) -> list[Grid]:
     """Return the tables of `emo-bench latency`."""
-    columns = ("model", "runtime", "kB", "threads", "runs", *STATISTICS)
+    tables = [_steady(results), _cold(results), _stages(results)]
+    timed = [result for result in results if "mlperf" in result]
+    return [*tables, _mlperf(timed)] if timed else tables
+
+
+def operator_grid(result: Result) -> Grid:
+    """Return what a model is made of; for the report."""
+    made = result["operators"]
     rows = [
         (
-            result["model"],
-            result["runtime"],
+            op["operator"],
+            op["type"],
+            "yes" if op["delegated"] else "no",
+            "x".join(map(str, op["input"])),
+            "x".join(map(str, op["output"])),
+            f"{op['macs'] / 1e6:.2f}",
+        )
+        for op in made["list"]
+    ]
+    title = f"{subject_of(result)}: operators ({made['macs'] / 1e6:.1f} MMAC); not their times"
+    return Grid(title, ("operator", "type", "delegated", "input", "output", "MMAC"), rows, left=3)
+
+
+def _steady(results: Sequence[Result]) -> Grid:
+    names = ("MAD" if name == "mad" else name for name in STATISTICS)
+    columns = ("model", "runtime", "kB", "threads", "runs", *names, "CPU", "per s")
+    rows = [
+        (
+            *_subject(result),
             f"{result['bytes'] / 1000:.0f}",
             str(result["threads"]),
             str(result["milliseconds"]["runs"]),
             *(f"{result['milliseconds'][name]:.3f}" for name in STATISTICS),
+            f"{result['cpu_milliseconds']['median']:.3f}",
+            f"{result['per_second']:.0f}",
         )
         for result in results
     ]
-    return [Grid("One face, prepared pixels to probabilities, milliseconds", columns, rows, left=2)]
+    return Grid("One face, prepared pixels to probabilities, milliseconds", columns, rows, left=2)
+
+
+def _cold(results: Sequence[Result]) -> Grid:
+    steps = [name.replace("_", " ") for name in COLD]
+    columns = ("model", "runtime", "threads", *steps, "MiB", "delegated")
+    rows = [
+        (
+            *_subject(result),
+            str(result["threads"]),
+            *(f"{result['cold_start'][step]['median']:.1f}" for step in COLD),
+            "-" if result["resident_mib"] is None else f"{result['resident_mib']['median']:.0f}",
+            _delegated(result["operators"]),
+        )
+        for result in results
+    ]
+    title = "From the start of a process to its first result, milliseconds (medians); memory then"
+    return Grid(title, columns, rows, left=2)
+
+
+def _stages(results: Sequence[Result]) -> Grid:
+    first = results[0]["stages"]
+    columns = ("model", "runtime", "threads", *first["milliseconds"], "sum")
+    rows = []
+    for result in results:
+        medians = [times["median"] for times in result["stages"]["milliseconds"].values()]
+        cells = [f"{median:.3f}" for median in (*medians, sum(medians))]
+        rows.append((*_subject(result), str(result["threads"]), *cells))
+    width, height = first["size"]
+    title = (
+        f"One face of {first['picture']} ({width} x {height}, detector {first['detector']}, "
+        "whole picture searched), milliseconds (medians)"
+    )
+    return Grid(title, columns, rows, left=2)
+
+
+def _mlperf(results: Sequence[Result]) -> Grid:
+    rows = [
+        (
+            *_subject(result),
+            str(result["threads"]),
+            f"{result['mlperf']['seconds']:.0f}",
+            str(result["mlperf"]["queries"]),
+            _estimate(result["mlperf"]),
+            "yes" if result["mlperf"]["valid"] else "no",
+        )
+        for result in results
+    ]
+    columns = ("model", "runtime", "threads", "seconds", "queries", "p90 estimate", "valid")
+    return Grid("MLPerf single-stream, milliseconds (no submission)", columns, rows, left=2)
+
+
+def _estimate(mlperf: dict[str, Any]) -> str:
+    estimate = mlperf["p90_estimate"]
+    return "-" if estimate is None else f"{estimate:.3f}"
+
+
+def _delegated(made: dict[str, Any]) -> str:
+    return f"{made['delegated']}/{made['operators']} ops"
+
+
+def _subject(result: Result) -> tuple[str, str]:
+    return result["model"], result["runtime"]

@@ -1,0 +1,45 @@
+"""Measuring in a process of its own: one runtime each, and never one that imported TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from emo_edge.errors import EmoError, ModelError
+from emo_edge.messages import say
+
+BUG = 1
+
+
+def in_own_process(module: str, task: Mapping[str, Any]) -> dict[str, Any]:
+    """Run `python -m module` on a task and return what it printed as JSON.
+
+    Raises `EmoError` with the child's own words and exit code, `ModelError` if it crashed. A bug's
+    traceback is shown.
+    """
+    command = [sys.executable, "-m", module, json.dumps(task)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return dict(json.loads(done.stdout))
+    if done.returncode < 0:
+        raise ModelError(f"{task['model']} crashes its runtime (signal {-done.returncode})")
+    if done.returncode == BUG:
+        say(done.stderr)
+        raise ModelError(f"{module} failed on {task['model']}, see above")
+    error = EmoError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+    error.exit_code = done.returncode
+    raise error
+
+
+def task_of_this_process() -> dict[str, Any]:
+    """Return the task that the parent gave."""
+    return dict(json.loads(sys.argv[1]))
+
+
+def end(error: EmoError) -> None:
+    """End this process so that the parent raises `error`."""
+    say(f"error: {error}")
+    sys.exit(error.exit_code)
