@@ -5,7 +5,7 @@ A subcommand is a module of this package; heavy imports happen inside its functi
 
 from __future__ import annotations
 
-from emo_edge.cli import doctor, fetch_detector, models, run
+from emo_edge.cli import doctor, fetch_detector, models, run, service
 from emo_edge.commands import new_app
 
 app = new_app(
@@ -24,6 +24,7 @@ app.callback(invoke_without_command=True)(run.run)
 app.command()(fetch_detector.fetch_detector)
 app.command()(doctor.doctor)
 app.command()(models.models)
+app.add_typer(service.app, name="service")
 
 
 def main() -> None:

@@ -1,0 +1,106 @@
+"""`emo-edge service`: the loop as a service that starts with the board and stays alive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand
+
+from emo_edge.commands import guarded
+from emo_edge.errors import UsageError
+from emo_edge.messages import say
+from emo_edge.shipped import find_model
+
+app = typer.Typer(
+    help="Run emo-edge as a systemd service: at boot, watched, restarted, sandboxed.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+
+INPUTS = ("source", "camera", "model", "labels", "config")
+
+
+@app.command()
+@guarded
+def install(
+    context: typer.Context,
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="-- RUN-OPTIONS", help="Options of the run, e.g. -- --camera 0."),
+    ],
+    user: Annotated[
+        str | None, typer.Option(help="User to run as (default: one made for the service).")
+    ] = None,
+    writable: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder it may write to besides /var/lib/emo-edge; repeatable."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the unit, do nothing.")] = False,
+) -> None:
+    """Install and start the service: emo-edge service install -- --camera 0 --serve 8080."""
+    from emo_edge.board import service
+
+    arguments, needed = _checked(context, arguments)
+    text = service.plan(arguments, needed=needed, user=user, writable=writable or [])
+    if dry_run:
+        print(text, end="")
+        say(f"dry run: this would be {service.UNIT_FILE}")
+        return
+    service.install(text)
+    say(f"{service.UNIT_FILE} written, enabled and started; look with: emo-edge service status")
+
+
+@app.command()
+@guarded
+def status() -> None:
+    """Show whether the service runs and how it fares; exit code 9 if it does not run."""
+    from emo_edge.board import service
+
+    state = service.status()
+    for name, value in state.items():
+        if value:
+            print(f"{name:<12} {value}")
+    service.require_active(state)
+
+
+@app.command()
+@guarded
+def remove() -> None:
+    """Stop the service and remove it; what it wrote stays."""
+    from emo_edge.board import service
+
+    if service.remove():
+        say("removed; /var/lib/emo-edge and /var/cache/emo-edge stay: delete them if you like")
+    else:
+        say("no service was installed")
+
+
+def _checked(context: typer.Context, arguments: list[str]) -> tuple[list[str], list[Path]]:
+    """Return the options of the run with whole paths, and the files that it will read.
+
+    A service starts in another folder. Options that the run would refuse are refused now.
+    """
+    # Without the subcommands: a service runs the loop.
+    loop = TyperCommand("emo-edge", params=context.find_root().command.params)
+    with loop.make_context("emo-edge", list(arguments)) as run:
+        given = {name: run.params[name] for name in INPUTS if run.params.get(name) is not None}
+    if not given.keys() & {"source", "camera", "config"}:
+        raise UsageError("give the run a source: emo-edge service install -- --camera 0")
+    whole = {
+        str(value): str(Path(value).absolute())
+        for value in given.values()
+        if not str(value).isdigit() and Path(value).exists()
+    }
+    return [_located(word, whole) for word in arguments], [
+        find_model(given["model"]).absolute(),
+        *map(Path, whole.values()),
+    ]
+
+
+def _located(word: str, whole: dict[str, str]) -> str:
+    option, equals, value = word.partition("=")
+    if word.startswith("--") and equals:
+        return f"{option}={whole.get(value, value)}"
+    return whole.get(word, word)
