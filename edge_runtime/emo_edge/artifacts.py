@@ -33,8 +33,18 @@ def atomic_path(final: Path) -> Iterator[Path]:
 
 
 def require_writable(final: Path) -> None:
-    """Raise `OutputError` now, rather than after long work, if `final` cannot be written."""
-    _temporary_beside(final).unlink()
+    """Raise `OutputError` now, rather than after long work, if `final` cannot be written.
+
+    Leaves nothing behind: folders that are missing are not made yet.
+    """
+    try:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        folder = next(place for place in final.absolute().parents if place.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
 
 
 def _temporary_beside(final: Path) -> Path:

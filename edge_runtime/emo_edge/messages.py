@@ -12,10 +12,14 @@ from typing import BinaryIO, cast
 
 from emo_edge.errors import EmoError
 
+# What a live line may have left at the cursor (see `sinks/console.py`) is cleared first.
+CLEAR = "\x1b[K"
+
 
 def say(message: str) -> None:
     """Print one line to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    clear = CLEAR if sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" else ""
+    print(f"{clear}{message}", file=sys.stderr, flush=True)
 
 
 def warn(message: str) -> None:

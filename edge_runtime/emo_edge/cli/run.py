@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +10,12 @@ import typer
 
 from emo_edge.cli.options import ModelOption
 from emo_edge.commands import guarded, show_version
-from emo_edge.errors import NoFaceError, UsageError
+from emo_edge.errors import NoFaceError, OutputError, UsageError
 from emo_edge.messages import say
 from emo_edge.shipped import DEFAULT, find_model
 
 if TYPE_CHECKING:
-    from emo_edge.sinks import Sink
-    from emo_edge.sources import Source
+    from emo_edge.sinks.opening import Outputs
 
 
 @guarded
@@ -59,6 +57,11 @@ def run(
     jsonl: Annotated[
         str | None, typer.Option(help='Append readings as JSON lines; "-" is stdout.')
     ] = None,
+    csv: Annotated[str | None, typer.Option(help='Append readings as CSV; "-" is stdout.')] = None,
+    log_size: Annotated[
+        float,
+        typer.Option(min=0, help="MB at which a log is renamed to FILE.1; 0 lets it grow."),
+    ] = 0.0,
     record: Annotated[
         Path | None, typer.Option(help="Write an annotated video (.mp4) of a camera or video.")
     ] = None,
@@ -72,6 +75,8 @@ def run(
     """Run the loop until the source ends or Ctrl-C; no picture is stored unless asked for."""
     if context.invoked_subcommand is not None:
         return
+    from emo_edge.sinks.opening import Outputs
+
     text = _one_source(source, camera)
     _run_loop(
         text,
@@ -83,7 +88,7 @@ def run(
         threads=threads,
         max_fps=max_fps,
         celsius_limit=celsius_limit,
-        outputs=(jsonl, record, snapshot),
+        outputs=Outputs(jsonl, csv, record, snapshot, log_size),
     )
 
 
@@ -104,7 +109,7 @@ def _run_loop(
     threads: int,
     max_fps: float | None,
     celsius_limit: float | None,
-    outputs: tuple[str | None, Path | None, Path | None],
+    outputs: Outputs,
 ) -> None:
     from emo_edge import loop
     from emo_edge.board.life import signs_of_life
@@ -113,6 +118,8 @@ def _run_loop(
     from emo_edge.health import Health
     from emo_edge.pace import Pace
     from emo_edge.signals import stop_signals
+    from emo_edge.sinks.isolation import losses
+    from emo_edge.sinks.opening import open_sinks
     from emo_edge.sources import open_source
 
     find = make_detector(detector)
@@ -120,14 +127,18 @@ def _run_loop(
         model, labels=labels, input_range=input_range, backend=backend, threads=threads
     )
     health, pace = Health(), Pace(max_fps)
+    spec = classifier.spec
     # The sinks are closed before signals may end the process again.
-    with open_source(text, health) as source, stop_signals() as stop, ExitStack() as open_sinks:
-        sinks = [open_sinks.enter_context(closing(sink)) for sink in _make_sinks(source, *outputs)]
-        beats = open_sinks.enter_context(signs_of_life(source, health, pace, celsius_limit))
-        loop.run(
-            source, find, classifier, classifier.spec, sinks, health, beats, pace=pace, stop=stop
-        )
+    with (
+        open_source(text, health) as source,
+        stop_signals() as stop,
+        open_sinks(outputs, source, spec, health) as sinks,
+        signs_of_life(source, health, pace, celsius_limit) as beats,
+    ):
+        loop.run(source, find, classifier, spec, sinks, health, beats, pace=pace, stop=stop)
     say(f"{text}: {health.loop.frames} frame(s), {health.loop.readings} reading(s)")
+    if lost := losses(health, whole=not stop()):
+        raise OutputError(lost)
     if stop.signal == signal.SIGINT:
         raise KeyboardInterrupt
     if stop():  # SIGTERM is how a service ends
@@ -137,21 +148,3 @@ def _run_loop(
             f"no face found in {text}: faces must be frontal and larger than 1/16 of the picture; "
             "for pictures that are face crops add --detector none"
         )
-
-
-def _make_sinks(
-    source: Source, jsonl: str | None, record: Path | None, snapshot: Path | None
-) -> list[Sink]:
-    from emo_edge.sinks import Console, JsonLines, Recording, Snapshot
-
-    # With JSON on stdout the timeline would spoil it.
-    sinks: list[Sink] = [] if jsonl == "-" else [Console(source)]
-    if jsonl is not None:
-        sinks.append(JsonLines(jsonl, source))
-    if record is not None:
-        if source.kind == "stills":
-            raise UsageError("--record makes a video of a camera or video; use --snapshot here")
-        sinks.append(Recording(record, source.fps))
-    if snapshot is not None:
-        sinks.append(Snapshot(snapshot))
-    return sinks
