@@ -25,7 +25,9 @@ from emo_edge.contract import Image, crop_face, prepare, probabilities, read_ima
 from emo_edge.detectors import Detector, make_detector
 from emo_edge.errors import EmoError, NoFaceError
 from emo_edge.pipeline import Reading
-from emo_edge.sinks import Console, JsonLines, Sink
+from emo_edge.sinks import Sink
+from emo_edge.sinks.console import Console
+from emo_edge.sinks.jsonl import JsonLines
 from emo_edge.sources import Frame, Source
 from emo_edge.tracking import Smoothing, Tracker
 
@@ -48,7 +50,10 @@ class Round:
     def __init__(self, picture: Path, classifier: Classifier, detector: Detector, log: Path):
         self._picture, self._classifier, self._detector = picture, classifier, detector
         source = Source("stages", "video", 1 / FRAME_SECONDS, iter(()))
-        self._sinks: list[Sink] = [Console(source, io.StringIO()), JsonLines(str(log), source)]
+        self._sinks: list[Sink] = [
+            Console(source.kind, io.StringIO()),
+            JsonLines(str(log), source.kind),
+        ]
         self._tracker = Tracker(Smoothing(), classifier.spec.threshold)
         self._frame = 0
 
