@@ -12,7 +12,12 @@ from rich.progress import Progress as Bar
 
 
 class Progress(keras.callbacks.Callback):  # type: ignore[misc]
-    """Show the epoch, its scores, and how long the rest will take."""
+    """Show the epoch, its scores, and how long the rest will take.
+
+    A context: the bar is taken away however the training ends.
+    """
+
+    async_safe = True  # Keras then need not wait for the accelerator after every step
 
     def __init__(self, epochs: int, steps: int) -> None:
         super().__init__()
@@ -29,9 +34,12 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._task = self._bar.add_task("training", total=epochs * steps)
         self._epoch_began = 0.0
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Start the bar."""
+    def __enter__(self) -> Progress:
         self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
         """Move the bar to this epoch (not the first one when resumed)."""
@@ -52,7 +60,3 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
             f"accuracy {scores['accuracy']:.1%}  validation {scores['val_accuracy']:.1%}  "
             f"{seconds:.1f} s  about {left / 60:.1f} min left"
         )
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:  # noqa: ARG002
-        """Take the bar away."""
-        self._bar.stop()

@@ -62,6 +62,14 @@ class Recipe:
         0.0, "Share of each target that is spread over all classes.", least=0, most=0.9
     )
     dropout: float = setting(0.2, "Before the last layer.", least=0, most=0.9)
+    select_by: str = setting(
+        "val_accuracy",
+        "What makes an epoch the best one, on the validation split.",
+        choices=("val_accuracy", "val_loss", "val_macro_recall", "val_macro_f1"),
+    )
+    patience: int = setting(
+        0, "Stop after so many epochs without a better one; 0 never stops.", least=0
+    )
     seed: int = setting(
         0, "Of weights, shuffling, augmentation and splits.", least=0, most=2**32 - 1
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import platform
 from collections.abc import Mapping
@@ -11,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from emo_edge.artifacts import atomic_path, write_json
 from emo_edge.contract import Image, probabilities
@@ -71,7 +71,6 @@ def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Train by `config` into `run` (resuming what is there) and return its metrics."""
     spec = ModelSpec.from_json(json.dumps(config["spec"]))
     recipe = Recipe.from_json(config["recipe"])
-    keras.utils.set_random_seed(recipe.seed)  # for the contact sheet, which is augmented too
     dataset = _load(Path(config["data"]), spec, recipe)
     _describe(dataset)
     _begin(run, config, dataset.fingerprint())
@@ -109,7 +108,8 @@ def _load(root: Path, spec: ModelSpec, recipe: Recipe) -> Dataset:
 
 def _plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:
     def change(pixels: Image) -> Image:
-        return np.asarray(augment(pixels, recipe.augmentation), dtype=np.uint8)
+        changed = augment(pixels, recipe.augmentation, np.int32(recipe.seed >> 1))
+        return np.asarray(keras.ops.convert_to_numpy(changed), np.uint8)
 
     train = dataset.splits["train"]
     plots.samples(run / SAMPLES_PLOT, train, dataset.labels, change, recipe.seed)
@@ -155,7 +155,11 @@ def _evaluate(run: Path, spec: ModelSpec, model: keras.Model, dataset: Dataset) 
         "versions": {
             "emo-toolkit": __version__,
             "keras": keras.__version__,
-            "tensorflow": tf.__version__,
+            keras.backend.backend(): _backend_version(),
             "python": platform.python_version(),
         },
     }
+
+
+def _backend_version() -> str:
+    return str(importlib.import_module(keras.backend.backend()).__version__)
