@@ -76,7 +76,7 @@ def _detector() -> str:
 def _cameras() -> Finding:
     from emo_edge.sources import cameras
 
-    found = ", ".join(map(str, cameras()))
+    found = ", ".join(f"{camera.name} ({camera.title})" for camera in cameras())
     return Finding("OK", "cameras", found) if found else Finding("note", "cameras", "none found")
 
 

@@ -30,7 +30,8 @@ class SourceHealth:
         frames: Frames that arrived.
         skipped: Frames that arrived but were too old when the loop came for the next one.
         broken: Frames that arrived damaged.
-        error: Why the source was lost; empty while it delivers.
+        fps: Frames a second that arrived over the last seconds; None while nobody knows.
+        error: Why the source was lost, or what is suspicious about it; empty while all is well.
     """
 
     name: str = ""
@@ -41,6 +42,7 @@ class SourceHealth:
     frames: int = 0
     skipped: int = 0
     broken: int = 0
+    fps: float | None = None
     error: str = ""
 
     def turn(self, state: SourceState, error: str = "") -> None:

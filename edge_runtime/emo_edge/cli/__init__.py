@@ -5,7 +5,7 @@ A subcommand is a module of this package; heavy imports happen inside its functi
 
 from __future__ import annotations
 
-from emo_edge.cli import doctor, fetch_detector, models, run, service
+from emo_edge.cli import cameras, doctor, fetch_detector, models, run, service
 from emo_edge.commands import new_app
 
 app = new_app(
@@ -21,6 +21,7 @@ app = new_app(
     An expression is what a face shows, not what a person feels."""
 )
 app.callback(invoke_without_command=True)(run.run)
+app.command()(cameras.cameras)
 app.command()(fetch_detector.fetch_detector)
 app.command()(doctor.doctor)
 app.command()(models.models)

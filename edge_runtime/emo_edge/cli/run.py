@@ -16,6 +16,7 @@ from emo_edge.shipped import DEFAULT, find_model
 
 if TYPE_CHECKING:
     from emo_edge.sinks.opening import Outputs
+    from emo_edge.sources import Asked
 
 
 @guarded
@@ -23,9 +24,18 @@ def run(
     context: typer.Context,
     source: Annotated[
         str | None,
-        typer.Option(help="Camera index, /dev/videoN, video, picture, folder, or stream URL."),
+        typer.Option(help="Camera, video, picture, folder, quoted glob, or stream URL."),
     ] = None,
-    camera: Annotated[int | None, typer.Option(help="Camera index: same as --source N.")] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(help="Index, /dev/videoN, rpicam, picamera2 (see emo-edge cameras), or URL."),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Size to ask a camera for, WIDTHxHEIGHT; else 640x480.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, max=1000, help="Frame rate to ask a camera for.")
+    ] = None,
     model: ModelOption = DEFAULT,
     labels: Annotated[
         Path | None, typer.Option(help="Labels, one a line, for a plain .tflite.")
@@ -80,6 +90,8 @@ def run(
     text = _one_source(source, camera)
     _run_loop(
         text,
+        size=size,
+        fps=fps,
         model=find_model(model),
         labels=labels,
         input_range=input_range,
@@ -92,15 +104,26 @@ def run(
     )
 
 
-def _one_source(source: str | None, camera: int | None) -> str:
+def _one_source(source: str | None, camera: str | None) -> str:
     if (source is None) == (camera is None):
-        raise UsageError("give one of --camera N and --source X (see emo-edge --help)")
-    return source if source is not None else str(camera)
+        raise UsageError("give one of --camera X and --source X (see emo-edge --help)")
+    return source if source is not None else camera or ""
+
+
+def _asked(size: str | None, fps: float | None) -> Asked | None:
+    from emo_edge.sources.settings import Asked, parse_size
+
+    if size is None:
+        return None if fps is None else Asked(fps=fps)
+    width, height = parse_size(size)
+    return Asked(width, height, fps)
 
 
 def _run_loop(
     text: str,
     *,
+    size: str | None,
+    fps: float | None,
     model: Path,
     labels: Path | None,
     input_range: tuple[float, float] | None,
@@ -122,6 +145,7 @@ def _run_loop(
     from emo_edge.sinks.opening import open_sinks
     from emo_edge.sources import open_source
 
+    asked = _asked(size, fps)
     find = make_detector(detector)
     classifier = Classifier(
         model, labels=labels, input_range=input_range, backend=backend, threads=threads
@@ -130,13 +154,13 @@ def _run_loop(
     spec = classifier.spec
     # The sinks are closed before signals may end the process again.
     with (
-        open_source(text, health) as source,
+        open_source(text, health, asked) as source,
         stop_signals() as stop,
         open_sinks(outputs, source, spec, health) as sinks,
         signs_of_life(source, health, pace, celsius_limit) as beats,
     ):
         loop.run(source, find, classifier, spec, sinks, health, beats, pace=pace, stop=stop)
-    say(f"{text}: {health.loop.frames} frame(s), {health.loop.readings} reading(s)")
+    say(f"{health.source.name}: {health.loop.frames} frame(s), {health.loop.readings} reading(s)")
     if lost := losses(health, whole=not stop()):
         raise OutputError(lost)
     if stop.signal == signal.SIGINT:
@@ -145,6 +169,6 @@ def _run_loop(
         return
     if not health.loop.readings:
         raise NoFaceError(
-            f"no face found in {text}: faces must be frontal and larger than 1/16 of the picture; "
-            "for pictures that are face crops add --detector none"
+            f"no face found in {health.source.name}: faces must be frontal and larger than 1/16 of "
+            "the picture; for pictures that are face crops add --detector none"
         )

@@ -1,8 +1,9 @@
 """The camera socket: everything that yields frames, opened by one text."""
 
 from emo_edge.sources.frame import Frame, Source
-from emo_edge.sources.live import cameras
+from emo_edge.sources.listing import cameras
 from emo_edge.sources.opening import open_source
+from emo_edge.sources.settings import Asked
 from emo_edge.sources.stills import PICTURES
 
-__all__ = ["PICTURES", "Frame", "Source", "cameras", "open_source"]
+__all__ = ["PICTURES", "Asked", "Frame", "Source", "cameras", "open_source"]

@@ -1,129 +1,226 @@
-"""Cameras and streams, captured in a thread of their own."""
+"""A live source: the newest frame of a camera, which is opened again whenever it is lost."""
 
 from __future__ import annotations
 
-import os
+import random
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-import cv2
-import numpy as np
-
-from emo_edge.contract import Image
 from emo_edge.errors import SourceError
+from emo_edge.health import Health
+from emo_edge.messages import say, warn
+from emo_edge.sources.attempt import Attempt
+from emo_edge.sources.capture import Camera, Picture
 from emo_edge.sources.frame import Frame, Source
+from emo_edge.sources.jpeg import decode
+from emo_edge.sources.settings import Patience
 
-CAMERA_SIZE = (640, 480)
-FIRST_FRAME_SECONDS = 10.0
-STALL_SECONDS = 5.0
-
-
-def cameras() -> list[Path]:
-    """Return the V4L2 device nodes of this machine."""
-    return sorted(Path("/dev").glob("video*"))
-
-
-def _as_bgr(image: object) -> Image:
-    return np.asarray(image, dtype=np.uint8)
-
-
-def open_stream(url: str) -> cv2.VideoCapture:
-    """Open a stream by its URL."""
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG)
-    if not capture.isOpened():
-        raise SourceError(f"{url}: stream cannot be opened")
-    return capture
-
-
-def open_camera(text: str) -> cv2.VideoCapture:
-    """Open a camera by index or device node."""
-    node = Path(f"/dev/video{text}" if text.isdigit() else text)
-    if not node.exists():
-        there = ", ".join(map(str, cameras())) or "none"
-        raise SourceError(f"no camera {node}; cameras here: {there}. Is it plugged in?")
-    if not os.access(node, os.R_OK | os.W_OK):
-        raise SourceError(
-            f"no permission for {node}; run: sudo usermod -aG video $USER, then log in again"
-        )
-    # A stalled camera then blocks read() for 2 s instead of 10.
-    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
-    capture = cv2.VideoCapture(str(node), cv2.CAP_V4L2)
-    if not capture.isOpened():
-        raise SourceError(f"{node} cannot be opened: is it a capture device, and is it free?")
-    # MJPG is what USB webcams deliver at full rate; the driver answers with what it can do.
-    capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-    capture.set(cv2.CAP_PROP_FRAME_WIDTH, CAMERA_SIZE[0])
-    capture.set(cv2.CAP_PROP_FRAME_HEIGHT, CAMERA_SIZE[1])
-    return capture
-
-
-class _NewestFrame:
-    """A single slot between the capturing thread and the loop: slow consumers skip, never lag."""
-
-    def __init__(self, capture: cv2.VideoCapture) -> None:
-        self._capture = capture
-        self._changed = threading.Condition()
-        self._newest: tuple[int, Image, float] | None = None
-        self._failure = ""
-        self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
-        self._thread.start()
-
-    def take(self, timeout: float) -> tuple[int, Image, float]:
-        """Return and clear the newest (index, image, monotonic seconds); raises `SourceError`."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._newest or self._failure, timeout)
-            if self._newest is None:
-                raise SourceError(self._failure or f"no frame for {timeout:.0f} s")
-            taken, self._newest = self._newest, None
-            return taken
-
-    def stop(self) -> None:
-        """End the thread, which releases the camera: releasing it during a read would crash."""
-        self._stopping = True
-        self._thread.join(timeout=STALL_SECONDS)
-
-    def _run(self) -> None:
-        try:
-            self._fill()
-        finally:
-            self._capture.release()
-
-    def _fill(self) -> None:
-        index = 0
-        while not self._stopping:
-            try:
-                ok, image = self._capture.read()
-                failure = "" if ok else "it stopped delivering frames"
-            except cv2.error as error:  # a USB transfer error raises
-                ok, image, failure = False, None, f"reading failed ({error.err})"
-            with self._changed:
-                if ok:
-                    self._newest = (index, _as_bgr(image), time.monotonic())
-                self._failure = failure
-                self._changed.notify()
-            if not ok:
-                return
-            index += 1
+BEAT_SECONDS = 1.0
+HINT_SECONDS = 0.5  # between looks at the camera's hint
+SHORTEST_WAIT = 0.02
+CLOSING_SECONDS = 3.0  # longer than a read of a silent camera takes
+MOST_STUCK = 4  # threads that do not come back; a fifth is not begun
+# Slower than this share of what the camera promises is worth a line.
+SLOW_SHARE = 0.25
+STILL = "frozen, or a still picture: opening it again changed nothing"
 
 
 @contextmanager
-def live(text: str, capture: cv2.VideoCapture) -> Iterator[Source]:
-    """Capture in a thread for as long as the context lasts."""
-    fps = capture.get(cv2.CAP_PROP_FPS) or 30.0
-    slot = _NewestFrame(capture)
+def live(camera: Camera, health: Health, patience: Patience | None = None) -> Iterator[Source]:
+    """Open a camera for as long as the context lasts.
+
+    Raises:
+        SourceError: it cannot be opened now, or gives no frame. Later losses are not raised.
+    """
+    supervisor = _Supervisor(camera, health, patience or Patience())
     try:
-        yield Source(text, "live", fps, _newest_frames(slot, text))
+        fps = supervisor.first()
+        yield Source(camera.name, "live", fps, supervisor.frames())
     finally:
-        slot.stop()
+        supervisor.close()
 
 
-def _newest_frames(slot: _NewestFrame, name: str) -> Iterator[Frame]:
-    timeout = FIRST_FRAME_SECONDS
-    while True:
-        index, image, at = slot.take(timeout)
-        timeout = STALL_SECONDS
-        yield Frame(image, index, at, at, name)
+class _Supervisor:
+    """Runs in the loop's thread: takes frames, notices losses, begins new attempts."""
+
+    def __init__(self, camera: Camera, health: Health, patience: Patience) -> None:
+        self._camera, self._health, self._patience = camera, health, patience
+        self._changed = threading.Condition()
+        self._still: bytes | None = None
+        self._attempt: Attempt | None = self._begin()
+        self._leaving: list[tuple[Attempt, float]] = []  # told to stop at, monotonic seconds
+        self._counted = [0, 0, 0]  # of this attempt: arrived, broken, decoded in vain
+        self._size: tuple[int, ...] = ()
+        self._undecoded_since: float | None = None
+        self._lost_at = 0.0
+        self._back_at = time.monotonic()
+        self._retry_at, self._tries, self._hint = 0.0, 0, camera.hint()
+        self._index, self._taken = 0, -1
+        self._said: set[str] = set()
+
+    def first(self) -> float:
+        """Wait for the first frame; return the nominal frames per second."""
+        attempt = self._attempt
+        assert attempt is not None
+        with self._changed:
+            self._changed.wait_for(lambda: attempt.has_news, self._patience.opening)
+        if attempt.bug is not None:
+            raise attempt.bug
+        if attempt.ended:
+            raise SourceError(attempt.failure)
+        if attempt.capture is None or not attempt.arrived:
+            broken = f", only {attempt.broken} broken ones" if attempt.broken else ""
+            raise SourceError(
+                f"{self._camera.name} gave no frame in {self._patience.opening:g} s{broken}"
+            )
+        self._health.source.turn("delivering")
+        say(f"{self._camera.name}: {attempt.capture.title}")
+        return attempt.capture.fps or 30.0
+
+    def frames(self) -> Iterator[Frame | None]:
+        """Yield the newest frame, or None after a second without; never ends."""
+        while True:
+            yield self._next()
+
+    def close(self) -> None:
+        """Let the device go."""
+        self._let_go()
+        until = time.monotonic() + CLOSING_SECONDS
+        for attempt, _ in self._leaving:
+            attempt.join(max(0.0, until - time.monotonic()))
+
+    def _next(self) -> Frame | None:
+        until = time.monotonic() + BEAT_SECONDS
+        while (left := until - time.monotonic()) > 0:
+            attempt = self._attempt
+            if attempt is None:
+                self._try_again(left)
+                continue
+            with self._changed:
+                late = attempt.arrived_at + self._limit(attempt) - time.monotonic()
+                wait = min(left, max(late, SHORTEST_WAIT))
+                self._changed.wait_for(lambda: attempt.has_news, wait)  # noqa: B023 (waits here)
+                taken = attempt.take()
+            self._count(attempt)
+            frame = self._frame(taken) if taken else None
+            if frame is not None:
+                return frame
+            self._notice_loss(attempt)
+        return None
+
+    def _frame(self, taken: tuple[int, Picture, float]) -> Frame | None:
+        """Return a picture as a frame; None if it is old or cannot be decoded after all."""
+        number, picture, at = taken
+        now = time.monotonic()
+        if now - at > self._patience.silence:  # taken late from a camera that is silent since
+            return None
+        image = decode(picture) if isinstance(picture, bytes) else picture
+        if image is None or (self._size and image.shape != self._size):
+            self._undecoded_since = self._undecoded_since or now
+            self._counted[2] += 1
+            self._health.source.broken += 1
+            self._say_once("broken", "a broken frame; broken frames are counted and left out")
+            return None
+        self._size, self._undecoded_since = image.shape, None
+        self._delivering(now)
+        with self._health.lock:
+            self._health.source.skipped += number - self._taken - 1
+        self._taken = number
+        return Frame(image, self._index + number, at, now, self._camera.name)
+
+    def _count(self, attempt: Attempt) -> None:
+        """Bring the health up to date with what the thread saw."""
+        source, counted = self._health.source, self._counted
+        with self._health.lock:
+            source.frames += attempt.arrived - counted[0]
+            source.broken += attempt.broken - counted[1]
+            source.fps = attempt.rate
+        if attempt.broken > counted[1]:
+            self._say_once("broken", "a broken frame; broken frames are counted and left out")
+        counted[0], counted[1] = attempt.arrived, attempt.broken
+        promised = attempt.capture.fps if attempt.capture else 0.0
+        if attempt.rate is not None and attempt.rate < promised * SLOW_SHARE:
+            self._say_once("slow", f"only {attempt.rate:.1f} of {promised:.0f} frames a second")
+        source.error = STILL if attempt.still else ""
+        if attempt.still:
+            self._say_once("still", STILL)
+
+    def _notice_loss(self, attempt: Attempt) -> None:
+        now = time.monotonic()
+        if attempt.bug is not None:
+            raise attempt.bug
+        patience = self._limit(attempt)
+        if attempt.ended:
+            self._lose(attempt.failure)
+        elif self._undecoded_since and now - self._undecoded_since > patience:
+            self._lose(f"only broken frames for {patience:g} s")
+        elif now - attempt.arrived_at > patience:
+            what = "only broken frames" if attempt.broken else "no frame"
+            self._lose(f"{what} for {patience:g} s")
+
+    def _limit(self, attempt: Attempt) -> float:
+        return self._patience.silence if attempt.arrived else self._patience.opening
+
+    def _lose(self, reason: str) -> None:
+        now, source = time.monotonic(), self._health.source
+        assert self._attempt is not None
+        self._still = self._attempt.still or self._still
+        self._let_go()
+        if source.state == "delivering":
+            self._lost_at = now
+            if now - self._back_at >= self._patience.steady:
+                self._tries = 0
+            warn(f"{self._camera.name}: lost ({reason}); trying again until it is back")
+        with self._health.lock:
+            source.turn("lost", reason)
+        pause = 0.0
+        if self._tries:
+            pause = self._patience.first_pause * 2.0 ** min(self._tries - 1, 30)
+        # Jitter: several boards that lost one camera shall not come back in step.
+        self._retry_at = now + min(pause, self._patience.longest_pause) * random.uniform(0.75, 1)
+        self._tries += 1
+        self._hint = self._camera.hint()
+
+    def _let_go(self) -> None:
+        if self._attempt is not None:
+            self._attempt.stop()
+            self._leaving.append((self._attempt, time.monotonic()))
+            self._index += self._attempt.arrived
+            self._attempt, self._taken, self._counted = None, -1, [0, 0, 0]
+            self._size, self._undecoded_since = (), None
+
+    def _try_again(self, left: float) -> None:
+        """Begin the next attempt if it is time, or wait a little."""
+        now = time.monotonic()
+        self._leaving = [(attempt, at) for attempt, at in self._leaving if not attempt.ended]
+        held = any(now - at < self._patience.stuck for _, at in self._leaving)
+        if len(self._leaving) < MOST_STUCK and not held:
+            hint = self._camera.hint()
+            if now >= self._retry_at or hint != self._hint:
+                self._hint = hint
+                self._attempt = self._begin()
+                return
+        with self._changed:
+            self._changed.wait(min(left, HINT_SECONDS, max(self._retry_at - now, 0.05)))
+
+    def _begin(self) -> Attempt:
+        return Attempt(self._camera, self._changed, self._patience.frozen, self._still)
+
+    def _delivering(self, now: float) -> None:
+        source = self._health.source
+        if source.state == "lost":
+            assert self._attempt is not None and self._attempt.capture is not None
+            away = now - self._lost_at
+            say(f"{self._camera.name}: back after {away:.1f} s: {self._attempt.capture.title}")
+            self._back_at = now
+            self._said.discard("broken")
+            with self._health.lock:
+                source.reopened += 1
+                source.turn("delivering")
+
+    def _say_once(self, what: str, message: str) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            warn(f"{self._camera.name}: {message}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from emo_edge.contract import read_image
@@ -16,9 +16,14 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff",
 
 def pictures_in(folder: Path) -> list[Path]:
     """Return the pictures in a folder and those below it; raises `SourceError` if there is none."""
-    pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURES)
+    return pictures_among(f"folder {folder}", folder.rglob("*"))
+
+
+def pictures_among(where: str, paths: Iterable[Path | str]) -> list[Path]:
+    """Return the pictures among `paths`, sorted; raises `SourceError` if there is none."""
+    pictures = sorted(p for p in map(Path, paths) if p.suffix.lower() in PICTURES)
     if not pictures:
-        raise SourceError(f"folder {folder} holds no pictures ({', '.join(sorted(PICTURES))})")
+        raise SourceError(f"{where} holds no pictures ({', '.join(sorted(PICTURES))})")
     return pictures
 
 

@@ -1,0 +1,91 @@
+"""A Raspberry Pi's CSI camera through picamera2, where it can be imported."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import time
+from typing import Any
+
+import numpy as np
+
+from emo_edge.contract import Image
+from emo_edge.errors import SourceError
+from emo_edge.sources.settings import Asked
+
+
+class Picamera:
+    """The CSI camera `number`: "picamera2" is the first, "picamera2:1" the second."""
+
+    def __init__(self, name: str, number: int, asked: Asked) -> None:
+        self.name, self._number, self._asked = name, number, asked
+
+    def open(self) -> PicameraCapture:
+        """Open it; raises `SourceError` if picamera2 or the camera is not there."""
+        module = _picamera2()
+        cameras = module.Picamera2.global_camera_info()
+        if self._number >= len(cameras):
+            raise SourceError(f"no CSI camera {self._number}: picamera2 sees {len(cameras)}")
+        try:
+            return PicameraCapture(module.Picamera2(self._number), self._asked)
+        except RuntimeError as error:  # libcamera: in use, or it does not answer
+            raise SourceError(f"{self.name} cannot be opened: {error}") from error
+
+    def hint(self) -> object:
+        """A CSI camera has no node to watch."""
+        return None
+
+
+class PicameraCapture:
+    """An open Picamera2."""
+
+    noisy = True
+
+    def __init__(self, camera: Any, asked: Asked) -> None:
+        # picamera2 calls BGR in memory "RGB888".
+        controls = {} if asked.fps is None else {"FrameRate": asked.fps}
+        main = {"size": (asked.width, asked.height), "format": "RGB888"}
+        self._camera = camera
+        try:
+            camera.configure(camera.create_video_configuration(main=main, controls=controls))
+            camera.start()
+        except BaseException:
+            camera.close()
+            raise
+        width, height = camera.camera_configuration()["main"]["size"]
+        self.fps = asked.fps or 30.0
+        self.title = f"{width}x{height} at {self.fps:g} fps from picamera2"
+
+    def read(self) -> tuple[Image, float] | None:
+        """Return the next picture; blocks for as long as libcamera is silent."""
+        try:
+            image = self._camera.capture_array("main")
+        except RuntimeError as error:
+            raise SourceError(f"picamera2 failed ({error})") from error
+        return np.ascontiguousarray(image, np.uint8), time.monotonic()
+
+    def close(self) -> None:
+        """Stop it and let it go."""
+        self._camera.stop()
+        self._camera.close()
+
+
+def picameras() -> list[str]:
+    """Return the models of the CSI cameras that picamera2 sees; empty where it is not there."""
+    if importlib.util.find_spec("picamera2") is None:
+        return []
+    try:
+        return [str(info.get("Model", "?")) for info in _picamera2().Picamera2.global_camera_info()]
+    except SourceError:
+        return []
+
+
+def _picamera2() -> Any:
+    try:
+        return importlib.import_module("picamera2")
+    except Exception as error:  # what a broken libcamera raises is anything
+        raise SourceError(
+            f"picamera2 cannot be imported ({error}); run: sudo apt install python3-picamera2 and "
+            "make the environment with: python3 -m venv --system-site-packages; or use "
+            "--camera rpicam"
+        ) from error
