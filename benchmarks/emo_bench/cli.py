@@ -8,7 +8,9 @@ import typer
 
 from emo_bench.commands.accuracy import accuracy
 from emo_bench.commands.demo import demo
+from emo_bench.commands.detectors import detectors
 from emo_bench.commands.latency import latency
+from emo_bench.commands.pipeline import pipeline
 from emo_edge.commands import new_app, show_version
 
 app = new_app(
@@ -31,7 +33,7 @@ def start(
     """Take the options that all benchmarks share."""
 
 
-for command in (latency, accuracy, demo):
+for command in (latency, accuracy, pipeline, detectors, demo):
     app.command()(command)
 
 

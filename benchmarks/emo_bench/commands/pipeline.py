@@ -1,0 +1,56 @@
+"""`emo-bench pipeline`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emo_bench.commands.options import BackendOption, DetectorOption, JsonOption, finish
+from emo_edge.commands import guarded, require_extra
+from emo_edge.shipped import DEFAULT
+
+
+@guarded
+def pipeline(
+    source: Annotated[str, typer.Option(help="Camera, stream or video, as for emo-edge.")],
+    model: Annotated[str, typer.Option("--model", "-m", help="Model file, or shipped.")] = DEFAULT,
+    detector: DetectorOption = "auto",
+    backend: BackendOption = "auto",
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the runtime.")] = 1,
+    duration: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to run; a video begins anew at its end.")
+    ] = 30.0,
+    soak: Annotated[
+        float | None, typer.Option(min=0.001, help="Hours to run, in place of --duration.")
+    ] = None,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="End after so many frames, if that is earlier.")
+    ] = None,
+    preload: Annotated[
+        bool, typer.Option("--preload", help="Repeat the first frames from memory: no decoding.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG of memory, descriptors and threads over time.")
+    ] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Run the whole loop: frames a second, age of readings, CPU time by stage, memory over time."""
+    require_extra("workstation", "rich", "matplotlib")
+    from emo_bench.pipeline import Plan, measure
+    from emo_bench.results import measure_all
+    from emo_edge.artifacts import require_writable
+    from emo_edge.shipped import find_model
+
+    if plot is not None:
+        require_writable(plot)
+    seconds = duration if soak is None else 3600 * soak
+    plan = Plan(source, find_model(model), detector, backend, threads, seconds, frames, preload)
+    outcome = measure_all("pipeline", [(source, lambda: measure(plan))])
+    # Only now: it would be counted in the memory of the loop.
+    from emo_bench.views.pipeline import draw_vital_signs, grids
+
+    if plot is not None and outcome.results:
+        draw_vital_signs(plot, outcome.results[0])
+    finish(outcome, grids, json_file)

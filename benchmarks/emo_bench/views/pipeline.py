@@ -1,0 +1,112 @@
+"""How runs of the whole loop are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from emo_bench.grids import Grid
+from emo_bench.results import Result
+
+STAGES = ("decode", "detect", "prepare", "invoke", "sinks", "rest", "total", "own")
+
+
+def grids(results: Sequence[Result]) -> list[Grid]:
+    """Return the tables of `emo-bench pipeline`."""
+    return [_speed(results), _cost(results), _memory(results)]
+
+
+def _name(result: Result) -> tuple[str, str, str]:
+    width, height = result["frame_size"]
+    return result["model"], result["detector"], f"{result['source']} {width}x{height}"
+
+
+def _speed(results: Sequence[Result]) -> Grid:
+    ages = ("p50", "p90", "p95", "p99")
+    rows = [
+        (
+            *_name(result),
+            str(result["frames"]),
+            f"{result['faces'] / result['frames']:.2f}",
+            str(result["skipped_frames"]),
+            f"{result['fps']:.1f}",
+            *(_number(result["age_ms"][name], "{:.1f}") for name in ages),
+        )
+        for result in results
+    ]
+    columns = (
+        *("model", "detector", "source", "frames", "faces a frame", "skipped", "fps"),
+        *(f"age {name}" for name in ages),
+    )
+    return Grid("Frames, and age of their readings in milliseconds", columns, rows, left=3)
+
+
+def _cost(results: Sequence[Result]) -> Grid:
+    rows = [
+        (
+            *_name(result),
+            *(f"{result['cpu_ms_per_frame'][stage]:.3f}" for stage in STAGES),
+            *(_number(v, "{:.3f}") for v in result["cpu_ms_per_face"].values()),
+        )
+        for result in results
+    ]
+    columns = (
+        *("model", "detector", "source", *STAGES),
+        *("prepare a face", "invoke a face"),
+    )
+    title = "CPU milliseconds a frame; own: all but decode, detect and invoke"
+    return Grid(title, columns, rows, left=3)
+
+
+def _memory(results: Sequence[Result]) -> Grid:
+    rows = [
+        (
+            *_name(result),
+            *(f"{result['rss_mib'][name]:.1f}" for name in ("start", "end", "peak")),
+            _slope(result["rss_mib_per_million_frames"]),
+            _slope(result["rss_mib_per_hour"]),
+            *("{} - {}".format(*result[name]) for name in ("descriptors", "threads_of_process")),
+        )
+        for result in results
+    ]
+    columns = (
+        *("model", "detector", "source", "start", "end", "peak"),
+        *("per million frames (95 %)", "per hour (95 %)", "descriptors", "threads"),
+    )
+    return Grid("Resident MiB after the warm-up, and how it grows", columns, rows, left=3)
+
+
+def _slope(slope: dict[str, float] | None) -> str:
+    return "-" if slope is None else "{value:+.2f} ({low:+.2f} to {high:+.2f})".format(**slope)
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def draw_vital_signs(path: Path, result: Result) -> None:
+    """Draw resident memory, descriptors and threads over time."""
+    from matplotlib import pyplot as plt
+
+    from emo_train.plots import save
+
+    signs = result["vital_signs"]
+    million = np.array(signs["frames"]) / 1e6
+    figure, axes = plt.subplots(3, 1, figsize=(9, 6), sharex=True, layout="constrained")
+    rows = (("rss_mib", "resident MiB"), ("descriptors", "descriptors"), ("threads", "threads"))
+    for axis, (name, label) in zip(axes, rows, strict=True):
+        axis.plot(million, signs[name], lw=1.2)
+        axis.set_ylabel(label)
+        axis.set_ylim(0, 1.15 * max(signs[name]))
+        axis.grid(alpha=0.3)
+    axes[-1].set_xlabel("million frames")
+    slope = _slope(result["rss_mib_per_million_frames"])
+    hours = signs["seconds"][-1] / 3600
+    axes[0].set_title(
+        f"{result['model']}, {result['detector']}, {result['source']}: {hours:.2f} h, "
+        f"{slope} MiB per million frames",
+        fontsize=10,
+    )
+    save(figure, path)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from running import ASSETS, assert_done, assert_refused, draw_faces, run
+
+INT8 = ASSETS / "drawn-int8.tflite"
+FRAMES = 70
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a video of 20 frames, each a face crop."""
+    folder = tmp_path_factory.mktemp("video")
+    path = folder / "faces.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 96))
+    for picture in draw_faces(folder / "faces", 20, colour=True):
+        writer.write(cv2.resize(cv2.imread(str(picture)), (96, 96)))  # type: ignore[arg-type]
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module", params=["decoded", "preloaded"])
+def measured(
+    request: pytest.FixtureRequest, video: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    """Return the envelope of a run that is longer than the video."""
+    folder = tmp_path_factory.mktemp(str(request.param))
+    options = ["--preload"] if request.param == "preloaded" else []
+    command = ("emo-bench", "pipeline", "--source", video, "--model", INT8, "--detector", "none")
+    outputs = ("--json", folder / "p.json", "--plot", folder / "p.png")
+    outcome = run(*command, "--duration", "60", "--frames", str(FRAMES), *options, *outputs)
+    assert_done(outcome)
+    assert cv2.imread(str(folder / "p.png")) is not None
+    assert "faces.mp4 96x96" in outcome.stdout
+    return dict(json.loads((folder / "p.json").read_text()))
+
+
+def test_every_frame_after_the_warm_up_is_counted(measured: dict[str, Any]) -> None:
+    assert measured["kind"] == "pipeline"
+    (result,) = measured["results"]
+    assert result["frames"] == FRAMES - 30
+    assert result["faces"] == result["readings"] == result["frames"]
+    assert (result["skipped_frames"], result["frame_size"]) == (0, [96, 96])
+    assert result["detector_calls_per_frame"] == 1.0
+
+
+def test_costs_add_up_and_ages_are_in_order(measured: dict[str, Any]) -> None:
+    (result,) = measured["results"]
+    cost = result["cpu_ms_per_frame"]
+    parts = sum(cost[s] for s in ("decode", "detect", "prepare", "invoke", "sinks", "rest"))
+    assert parts == pytest.approx(cost["total"], abs=0.001)
+    own = cost["total"] - cost["decode"] - cost["detect"] - cost["invoke"]
+    assert cost["own"] == pytest.approx(own, abs=0.001)
+    assert cost["invoke"] > 0
+    ages = [result["age_ms"][name] for name in ("p50", "p90", "p95", "p99")]
+    assert ages == sorted(ages)
+
+
+def test_memory_and_descriptors_are_told_over_time(measured: dict[str, Any]) -> None:
+    (result,) = measured["results"]
+    signs = result["vital_signs"]
+    assert len({len(column) for column in signs.values()}) == 1
+    assert min(signs["rss_mib"]) > 10
+    first, last = result["descriptors"]
+    assert first == last
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "word"),
+    [
+        (("--source", "nowhere.mp4"), 5, "nowhere.mp4"),
+        (("--source", str(ASSETS)), 5, "no pictures"),
+        (("--detector", "eagle"), 2, "eagle"),
+    ],
+)
+def test_what_cannot_run_is_refused(
+    video: Path, options: tuple[str, ...], code: int, word: str
+) -> None:
+    defaults = ("--source", str(video), "--model", str(INT8), "--detector", "none")
+    outcome = run("emo-bench", "pipeline", *defaults, "--duration", "1", *options)
+    assert_refused(outcome, code, word)
+
+
+def test_a_picture_is_no_source_for_a_loop(tmp_path: Path) -> None:
+    (picture,) = draw_faces(tmp_path, 1)
+    outcome = run("emo-bench", "pipeline", "--source", picture, "--model", INT8, "--duration", "1")
+    assert_refused(outcome, 2, "no camera or video")
+
+
+def test_a_video_without_a_face_is_told(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(
+        str(tmp_path / "empty.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 10, (96, 96)
+    )
+    for _ in range(6):
+        writer.write(np.full((96, 96, 3), 90, np.uint8))
+    writer.release()
+    outcome = run(
+        "emo-bench", "pipeline", "--source", tmp_path / "empty.mp4", "--model", INT8,
+        "--detector", "haar", "--frames", "5", "--json", tmp_path / "p.json",
+    )  # fmt: skip
+    assert_refused(outcome, 7, "no face")
+    assert not (tmp_path / "p.json").exists()
