@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -53,6 +55,14 @@ def assert_refused(outcome: Outcome, code: int, *words: str) -> None:
     assert len(errors) == 1, outcome.stderr
     for word in words:
         assert word in errors[0]
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for a condition; the limit only ends a test that has failed."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.01)
 
 
 def draw_faces(folder: Path, count: int, *, seed: int = 0, colour: bool = False) -> list[Path]:

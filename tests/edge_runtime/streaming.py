@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
@@ -13,6 +14,7 @@ import numpy as np
 from emo_edge.contract import Image
 
 BITS, STRIPE = 12, 16
+GARBAGE = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: 4000\r\n\r\n" + b"\x5a" * 4000
 
 
 class Camera(ThreadingHTTPServer):
@@ -22,16 +24,27 @@ class Camera(ThreadingHTTPServer):
         picture: What the camera sees; None for numbered pictures (see `number_of`).
         frames: After so many frames the camera closes the connection, or stalls.
         stalls: Whether it then keeps the connection open in silence, until `resume` is set.
+        garbage: Whether it then sends what is no picture, for as long as someone listens.
+        login: User and password, "user:password", without which it refuses.
+        port: Where it listens; 0 for any free port.
 
     """
 
     daemon_threads = True
 
     def __init__(
-        self, picture: Image | None = None, frames: int | None = None, *, stalls: bool = False
+        self,
+        picture: Image | None = None,
+        frames: int | None = None,
+        *,
+        stalls: bool = False,
+        garbage: bool = False,
+        login: str = "",
+        port: int = 0,
     ) -> None:
-        super().__init__(("127.0.0.1", 0), _Stream)
-        self.picture, self.frames, self.stalls = picture, frames, stalls
+        super().__init__(("127.0.0.1", port), _Stream)
+        self.picture, self.frames, self.stalls, self.garbage = picture, frames, stalls, garbage
+        self.login = login
         self.resume, self.closing = threading.Event(), threading.Event()
         self.sent = 0
 
@@ -59,13 +72,22 @@ class _Stream(BaseHTTPRequestHandler):
     server: Camera
 
     def do_GET(self) -> None:
+        wanted = "Basic " + base64.b64encode(self.server.login.encode()).decode()
+        if self.server.login and self.headers["Authorization"] != wanted:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.end_headers()
+            return
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         for number in count():
             if self.server.closing.wait(0.01):
                 return
-            if number == self.server.frames:
+            if self.server.frames is not None and number >= self.server.frames:
+                if self.server.garbage:
+                    self.wfile.write(GARBAGE)
+                    continue
                 if not self.server.stalls:
                     return
                 self.server.resume.wait()

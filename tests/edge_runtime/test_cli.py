@@ -25,6 +25,7 @@ from emo_edge import __version__
 from emo_edge.cli import app
 from emo_edge.contract import read_image
 from emo_edge.modelfile import Golden, pack, read_model
+from running import wait_until
 
 EMO_EDGE = str(Path(sys.executable).with_name("emo-edge"))
 PARTS = read_model(INT8)
@@ -255,7 +256,7 @@ def blank_wall(folder: Path) -> Path:
     return save(folder / "wall.png", np.full((99, 99, 3), 90, np.uint8))
 
 
-ONE_SOURCE = "give one of --camera N and --source X"
+ONE_SOURCE = "give one of --camera X and --source X"
 DETECTORS = "choose from auto, yunet, haar, none"
 BACKENDS = "choose from auto, tflite_runtime, ai_edge_litert, tensorflow"
 SOURCES: dict[str, tuple[Callable[[Path], Options], int, str]] = {
@@ -302,7 +303,9 @@ def test_the_shipped_models_are_listed_with_what_they_score() -> None:
     assert "top-1 85." in result.stdout
 
 
-@pytest.mark.parametrize("option", [["--detect", "haar"], ["--threads", "0"], ["--camera", "one"]])
+@pytest.mark.parametrize(
+    "option", [["--detect", "haar"], ["--threads", "0"], ["--size", "x", "--camera", "0"]]
+)
 def test_an_option_that_does_not_exist_or_fit_is_exit_code_2(option: list[str]) -> None:
     result = edge("--model", INT8, *option)
     assert result.exit_code == 2
@@ -365,17 +368,24 @@ def has_lines(path: Path, wanted: int) -> bool:
     return path.exists() and path.read_text().count("\n") >= wanted
 
 
-def interrupt_when(child: subprocess.Popen[str], ready: Callable[[], bool]) -> None:
+def signal_when(
+    child: subprocess.Popen[str], ready: Callable[[], bool], number: int = signal.SIGINT
+) -> None:
     deadline = time.monotonic() + 60
     while not ready():
         assert child.poll() is None, "it ended by itself"
         assert time.monotonic() < deadline, "it never began"
         time.sleep(0.02)
-    os.kill(child.pid, signal.SIGINT)
+    os.kill(child.pid, number)
 
 
-def test_ctrl_c_on_a_live_stream_is_exit_code_130_and_leaves_every_file_whole(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("number", "code", "last"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 0, "reading(s)")],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_a_signal_ends_a_live_stream_and_leaves_every_file_whole(
+    tmp_path: Path, number: int, code: int, last: str
 ) -> None:
     jsonl, film, picture = (tmp_path / name for name in ("r.jsonl", "seen.mp4", "newest.jpg"))
     outputs = ["--jsonl", str(jsonl), "--record", str(film), "--snapshot", str(picture)]
@@ -384,10 +394,10 @@ def test_ctrl_c_on_a_live_stream_is_exit_code_130_and_leaves_every_file_whole(
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as child:
-            interrupt_when(child, lambda: has_lines(jsonl, 8))
+            signal_when(child, lambda: has_lines(jsonl, 8), number)
             out, err = child.communicate(timeout=60)
-    assert child.returncode == 130, err
-    assert "interrupted" in err
+    assert child.returncode == code, err
+    assert last in err.splitlines()[-1]
     assert "Traceback" not in err
     assert "face 1  happy" in out
     read = records(jsonl.read_text())
@@ -400,13 +410,21 @@ def test_ctrl_c_on_a_live_stream_is_exit_code_130_and_leaves_every_file_whole(
     assert {path.name for path in tmp_path.iterdir()} == {"r.jsonl", "seen.mp4", "newest.jpg"}
 
 
-def test_a_stream_that_ends_is_exit_code_5_and_keeps_what_was_recorded(tmp_path: Path) -> None:
-    film = tmp_path / "seen.mp4"
+def test_a_signal_ends_a_run_whose_camera_is_away_and_keeps_what_was_recorded(
+    tmp_path: Path,
+) -> None:
+    film, said = tmp_path / "seen.mp4", tmp_path / "said"
+    command = [EMO_EDGE, "--model", str(INT8), "--record", str(film), "--source"]
     with Camera(scene("happy")[0], frames=30) as camera:
-        result = edge("--model", INT8, "--source", camera.url, "--record", film)
-    assert result.exit_code == 5
-    assert "stopped delivering" in result.stderr
+        url = camera.url
+        with said.open("w") as log, subprocess.Popen([*command, url], stderr=log) as child:
+            wait_until(lambda: camera.sent == 30)
+            camera.shutdown()
+            camera.server_close()
+            signal_when(child, lambda: "lost (" in said.read_text(), signal.SIGTERM)
+            assert child.wait(60) == 0
     assert frames_of(film) >= 1
+    assert said.read_text().count("lost (") == 1
 
 
 # Help --------------------------------------------------------------------------------------------

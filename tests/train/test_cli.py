@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from emo_edge.contract import prepare, read_image
 from emo_edge.spec import ModelSpec
@@ -44,6 +45,11 @@ def read_json(path: Path) -> dict[str, object]:
 def epochs_of(run_folder: Path) -> list[int]:
     with (run_folder / "history.csv").open(newline="") as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def weights_of(run_folder: Path) -> list[NDArray[np.float32]]:
+    model = keras.saving.load_model(run_folder / "model.keras", compile=False)
+    return list(model.get_weights())
 
 
 def prepared(spec: ModelSpec, folder: Path) -> set[bytes]:
@@ -158,21 +164,35 @@ def stop_after(epochs: int, how: signal.Signals, drawn: Path, out: Path, of: int
 
 @pytest.mark.parametrize(
     ("epochs", "how", "code"),
-    [(2, signal.SIGKILL, -signal.SIGKILL), (8, signal.SIGINT, 130)],
+    [(2, signal.SIGKILL, -signal.SIGKILL), (6, signal.SIGINT, 130)],
     ids=["killed in the middle", "Ctrl-C after the last epoch"],
 )
-def test_an_interrupted_run_is_resumed_to_its_end(
-    tmp_path: Path, drawn: Path, epochs: int, how: signal.Signals, code: int
+def test_an_interrupted_run_ends_as_one_that_was_not(
+    tmp_path: Path, drawn: Path, run_folder: Path, epochs: int, how: signal.Signals, code: int
 ) -> None:
     out = tmp_path / "run"
-    assert stop_after(epochs, how, drawn, out, of=8) == code
+    assert stop_after(epochs, how, drawn, out, of=6) == code
     assert not (out / "spec.json").exists()
     again = call(app, "--data", drawn, "--out", out)
     assert_refused(again, 2, "unfinished", f"emo-train --resume {out}")
     assert_done(run("emo-train", "--resume", out))
-    assert epochs_of(out) == list(range(8))
     assert {path.name for path in out.iterdir()} == RUN_FILES
-    assert read_spec(out).training["recipe"]["epochs"] == 8
+    for name in ("history.csv", "metrics.json", "spec.json", "confusion.png"):
+        assert (out / name).read_bytes() == (run_folder / name).read_bytes()
+    for ours, theirs in zip(weights_of(out), weights_of(run_folder), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_training_stops_when_the_chosen_metric_no_longer_improves(
+    tmp_path: Path, drawn: Path
+) -> None:
+    # A rate this low moves the logits, but no answer: every epoch after the first is no better.
+    options = (*TINY, "--epochs", "9", "--learning-rate", "1e-9", "--patience", "2")
+    out = tmp_path / "run"
+    outcome = call(app, "--data", drawn, "--out", out, *options, "--select-by", "val_macro_f1")
+    assert_done(outcome)
+    assert "stopped after epoch 3: val_macro_f1 was best in epoch 1" in outcome.stderr
+    assert epochs_of(out) == [0, 1, 2]
 
 
 def test_a_finished_run_is_neither_overwritten_nor_resumed(run_folder: Path, drawn: Path) -> None:

@@ -1,0 +1,32 @@
+"""Video files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_runtime.drawn import VIDEO_FPS
+from emo_edge.errors import SourceError
+from emo_edge.sources import open_source
+
+
+def test_a_video_gives_every_frame_in_order_with_its_position(video: Path) -> None:
+    with open_source(str(video)) as source:
+        frames = [frame for frame in source.frames if frame is not None]
+    assert (source.kind, source.fps) == ("video", VIDEO_FPS)
+    assert [frame.index for frame in frames] == list(range(36))
+    positions = [frame.captured_at for frame in frames]
+    np.testing.assert_allclose(positions, np.arange(36) / VIDEO_FPS, atol=1e-3)
+    assert {frame.image.shape for frame in frames} == {(240, 320, 3)}
+
+
+def test_a_truncated_video_is_refused(video: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(video.read_bytes()[:9000])  # mp4 keeps its index at the end
+    with (
+        pytest.raises(SourceError, match="is neither a picture nor a video"),
+        open_source(str(cut)),
+    ):
+        pass
