@@ -8,7 +8,8 @@ import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import typer
@@ -59,10 +60,10 @@ def _abandon_stdout() -> int:
     return OutputError.exit_code
 
 
-def new_app(help_text: str) -> typer.Typer:
+def new_app(help_text: str, commands: type[Commands] = Commands) -> typer.Typer:
     """Return a Typer app in the house style: plain help, no shell-completion options."""
     return typer.Typer(
-        cls=Commands,
+        cls=commands,
         help=f"{inspect.cleandoc(help_text)}\n\n{EXIT_CODES}",
         add_completion=False,
         rich_markup_mode=None,  # Rich would triple the time of --help on a Pi
@@ -78,21 +79,28 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def guarded(command: Callable[P, R]) -> Callable[P, R]:
+@contextmanager
+def errors_as_lines() -> Iterator[None]:
     """Turn an `EmoError` into one line on stderr and its exit code; bugs keep their traceback."""
+    try:
+        yield
+    except EmoError as error:
+        say(f"error: {error}")
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        say("interrupted")
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # `| head`: nobody reads on
+        raise typer.Exit(_abandon_stdout()) from None
+
+
+def guarded(command: Callable[P, R]) -> Callable[P, R]:
+    """Return `command` with `errors_as_lines`."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
+        with errors_as_lines():
             return command(*args, **kwargs)
-        except EmoError as error:
-            say(f"error: {error}")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            say("interrupted")
-            raise typer.Exit(130) from None
-        except BrokenPipeError:  # `| head`: nobody reads on
-            raise typer.Exit(_abandon_stdout()) from None
 
     return run
 

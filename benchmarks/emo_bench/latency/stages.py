@@ -28,7 +28,7 @@ from emo_edge.pipeline import Reading
 from emo_edge.sinks import Sink
 from emo_edge.sinks.console import Console
 from emo_edge.sinks.jsonl import JsonLines
-from emo_edge.sources import Frame, Source
+from emo_edge.sources import Frame
 from emo_edge.tracking import Smoothing, Tracker
 
 STAGES = ("decode", "detect", "crop", "prepare", "quantise", "invoke", "softmax", "smooth", "sinks")
@@ -49,10 +49,9 @@ class Round:
 
     def __init__(self, picture: Path, classifier: Classifier, detector: Detector, log: Path):
         self._picture, self._classifier, self._detector = picture, classifier, detector
-        source = Source("stages", "video", 1 / FRAME_SECONDS, iter(()))
         self._sinks: list[Sink] = [
-            Console(source.kind, io.StringIO()),
-            JsonLines(str(log), source.kind),
+            Console("video", io.StringIO()),
+            JsonLines(str(log), "video"),
         ]
         self._tracker = Tracker(Smoothing(), classifier.spec.threshold)
         self._frame = 0

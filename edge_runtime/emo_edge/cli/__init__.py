@@ -5,8 +5,23 @@ A subcommand is a module of this package; heavy imports happen inside its functi
 
 from __future__ import annotations
 
-from emo_edge.cli import cameras, doctor, fetch_detector, models, run, service
-from emo_edge.commands import new_app
+from typing import Any
+
+from emo_edge.cli import cameras, doctor, fetch_detector, init, models, run, service
+from emo_edge.commands import Commands, errors_as_lines, new_app
+
+
+class Configured(Commands):
+    """A command line whose run takes what it is not told from a configuration file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the configuration before the options, where a run is meant."""
+        given, subcommand, _ = self.make_parser(ctx).parse_args(args=list(args))
+        if not (subcommand or given.keys() & {"help", "version"}):
+            with errors_as_lines():
+                ctx.default_map = run.configuration(given.get("config"), ctx)
+        return super().parse_args(ctx, args)
+
 
 app = new_app(
     """Read facial expressions from a camera, a video or pictures.
@@ -17,14 +32,17 @@ app = new_app(
       emo-edge --model face.tflite --source talk.mp4 --jsonl readings.jsonl --record out.mp4
       emo-edge --model face.tflite --source holiday-pictures/
       emo-edge doctor --model face.tflite
+      emo-edge init && emo-edge
 
-    An expression is what a face shows, not what a person feels."""
+    An expression is what a face shows, not what a person feels.""",
+    Configured,
 )
 app.callback(invoke_without_command=True)(run.run)
 app.command()(cameras.cameras)
 app.command()(fetch_detector.fetch_detector)
 app.command()(doctor.doctor)
 app.command()(models.models)
+app.command()(init.init)
 app.add_typer(service.app, name="service")
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from emo_edge.cli.options import ModelOption
 from emo_edge.commands import guarded, show_version
+from emo_edge.config import find_config, options_of, read_config
 from emo_edge.errors import NoFaceError, OutputError, UsageError
 from emo_edge.messages import say
 from emo_edge.shipped import DEFAULT, find_model
@@ -78,6 +80,13 @@ def run(
     snapshot: Annotated[
         Path | None, typer.Option(help="Keep the newest annotated face as a picture.")
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="Configuration file (see emo-edge init) [default: ~/.config/emo-toolkit/edge.toml "
+            "or /etc/emo-toolkit/edge.toml, if there]."
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
     ] = False,
@@ -87,7 +96,7 @@ def run(
         return
     from emo_edge.sinks.opening import Outputs
 
-    text = _one_source(source, camera)
+    text = _one_source(context, source, camera)
     _run_loop(
         text,
         size=size,
@@ -104,7 +113,24 @@ def run(
     )
 
 
-def _one_source(source: str | None, camera: str | None) -> str:
+def configuration(named: str | None, context: typer.Context) -> dict[str, Any]:
+    """Return {parameter: value} of the configuration file, the named one or the one in its place.
+
+    Raises `UsageError` if it cannot be used.
+    """
+    path = find_config() if named is None else Path(named)
+    if path is None:
+        return {}
+    say(f"configuration: {path}")
+    return read_config(path, options_of(cast(TyperGroup, context.command)), context)
+
+
+def _one_source(context: typer.Context, source: str | None, camera: str | None) -> str:
+    if source is not None and camera is not None:  # the command line comes before the file
+        source, camera = (
+            value if _told(context, name) else None
+            for name, value in (("source", source), ("camera", camera))
+        )
     if (source is None) == (camera is None):
         raise UsageError("give one of --camera X and --source X (see emo-edge --help)")
     return source if source is not None else camera or ""
@@ -117,6 +143,12 @@ def _asked(size: str | None, fps: float | None) -> Asked | None:
         return None if fps is None else Asked(fps=fps)
     width, height = parse_size(size)
     return Asked(width, height, fps)
+
+
+def _told(context: typer.Context, name: str) -> bool:
+    """Whether the command line says this option, rather than the configuration file."""
+    origin = context.get_parameter_source(name)
+    return origin is not None and origin.name == "COMMANDLINE"
 
 
 def _run_loop(
