@@ -5,10 +5,15 @@ Public names are imported on first use, so that `emo-edge --help` need not load 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from emo_edge.version import __version__
+
+# OpenCV reads it once, when it is loaded: larger pictures are refused by their header. A board with
+# 512 MB can hold one of 64 million pixels, OpenCV's own limit is 16 times that.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
 
 if TYPE_CHECKING:
     from emo_edge.classifier import Classifier

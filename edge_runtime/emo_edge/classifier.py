@@ -28,6 +28,8 @@ class Classifier:
         input_range: What the pixels 0 and 255 become for a plain .tflite with a float input.
         backend: "auto", "tflite_runtime", "ai_edge_litert" or "tensorflow".
         threads: Threads of the runtime.
+        contained: This process may die of a crafted model (another one waits for it), so that
+            the model need not be tried in a child first.
 
     Raises:
         ModelError: no model, a damaged one, one that contradicts its metadata, or one that
@@ -43,12 +45,13 @@ class Classifier:
         input_range: tuple[float, float] | None = None,
         backend: str = "auto",
         threads: int = 1,
+        contained: bool = False,
     ) -> None:
         self.path = Path(path)
         model = read_model(self.path)
         scaling = _input_range(model, self.path, labels, input_range)
         runtime = find_backend(backend)
-        if model.spec is None:
+        if not contained:
             refuse_crasher(self.path, runtime)
         self.interpreter = Interpreter(model.flatbuffer, runtime, threads, scaling)
         self.spec = model.spec or _plain_spec(self.interpreter, self.path, labels, scaling)

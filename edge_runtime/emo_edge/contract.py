@@ -21,6 +21,13 @@ from emo_edge.spec import ModelSpec
 Image = NDArray[np.uint8]
 Probabilities = NDArray[np.float32]
 
+MAX_PICTURE_BYTES = 128 << 20
+# The formats that OpenCV is asked to decode: its rarer decoders are no one's front door.
+PICTURE_MAGIC = (
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n", b"RIFF", b"BM", b"II*\0", b"MM\0*"),
+    *(b"P%d" % number for number in range(1, 7)),
+)
+
 
 class Box(NamedTuple):
     """A face in pixels: left, top, width, height; may reach beyond the picture."""
@@ -35,18 +42,38 @@ class Box(NamedTuple):
 def read_image(path: Path) -> Image:
     """Return a picture as uint8[H,W,3] BGR: EXIF rotation applied, alpha dropped, 16 bit to 8.
 
-    Raises `DataError` if the file is missing or is not a picture.
+    Raises `DataError` if the file is missing or is not a picture (see `decode_image`).
     """
     try:
-        encoded = np.fromfile(path, dtype=np.uint8)
+        with path.open("rb") as file:
+            encoded = file.read(MAX_PICTURE_BYTES + 1)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    return decode_image(encoded, str(path))
+
+
+def decode_image(encoded: bytes, name: str = "the picture") -> Image:
+    """Return an encoded picture as `read_image` does.
+
+    Args:
+        encoded: JPEG, PNG, WebP, BMP, TIFF or PNM.
+        name: What messages call it.
+
+    Raises `DataError` if it is no such picture or a decompression bomb: the size that its header
+    promises is judged before anything is decoded.
+    """
+    if len(encoded) > MAX_PICTURE_BYTES:
+        raise DataError(f"{name} is larger than {MAX_PICTURE_BYTES >> 20} MiB: not a picture")
+    if not encoded.startswith(PICTURE_MAGIC):
+        raise DataError(f"{name} is not a readable picture (JPEG, PNG, WebP, BMP, TIFF, PNM)")
     try:
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    except cv2.error:  # dimensions beyond OpenCV's limits
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        if "CV_IO_MAX_IMAGE" in error.err:
+            raise DataError(f"{name} has too many pixels: make it smaller") from error
         image = None
     if image is None:
-        raise DataError(f"{path} is not a readable picture")
+        raise DataError(f"{name} is not a readable picture: damaged or cut short")
     return np.asarray(image, dtype=np.uint8)
 
 

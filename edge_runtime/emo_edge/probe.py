@@ -2,25 +2,57 @@
 
     python -m emo_edge.probe MODEL.tflite BACKEND
 
-Models made by emo-convert need no probe before they are used: their checksum is compared first.
+A checksum finds damage but not malice, so every model that does not come with the package is tried
+once; what was survived on this machine is remembered in the user's cache.
 """
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from emo_edge.artifacts import sha256
 from emo_edge.backends import Backend, Interpreter, find_backend
-from emo_edge.errors import EmoError, ModelError
+from emo_edge.cache import cache_folder
+from emo_edge.errors import EmoError, ModelError, OutputError
 from emo_edge.messages import say
+from emo_edge.shipped import FOLDER
+
+PROBE_SECONDS = 120.0
 
 
 def refuse_crasher(model: Path, backend: Backend) -> None:
-    """Raise `ModelError` if loading and running `model` once kills a process."""
+    """Raise `ModelError` if loading and running `model` once kills a process, or never ends."""
+    if model.resolve().parent == FOLDER.resolve():
+        return
+    survived = _survived(model, backend)
+    if survived is not None and survived.exists():
+        return
     _probe(model, backend)
+    if survived is not None:
+        _remember(survived)
+
+
+def _survived(model: Path, backend: Backend) -> Path | None:
+    """Return the mark of a model that was survived here; None where nothing can be kept."""
+    conditions = f"{backend.version} numpy {np.__version__} {platform.machine()}"
+    try:
+        content = sha256(model.read_bytes() + conditions.encode())
+        return cache_folder() / "survived" / content[:32]
+    except OutputError:  # a user without a home: each run tries anew
+        return None
+
+
+def _remember(mark: Path) -> None:
+    # A cache that cannot be written costs the next run a trial, nothing more.
+    with suppress(OSError):
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
 
 
 def delegates(model: Path, backend: Backend) -> int:
@@ -33,7 +65,14 @@ def delegates(model: Path, backend: Backend) -> int:
 
 def _probe(model: Path, backend: Backend) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "emo_edge.probe", str(model), backend.name]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelError(
+            f"{model} gives no answer on {backend.version} in {PROBE_SECONDS:.0f} s"
+        ) from error
     if done.returncode < 0:
         raise ModelError(
             f"{model} crashes {backend.version} (signal {-done.returncode}): it is damaged or "

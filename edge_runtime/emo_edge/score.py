@@ -43,7 +43,7 @@ def score(
     """Write the probabilities float32[N,n] of `faces` to `answers`; print how it went as JSON."""
     from emo_edge.classifier import Classifier
 
-    classifier = Classifier(model, backend=backend)
+    classifier = Classifier(model, backend=backend, contained=True)
     try:
         pixels = np.load(faces)["pixels"]
     except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from emo_edge.errors import ModelError
 
 SPEC_FORMAT = 1
+LONGEST_LABEL = 100
 
 Colour = Literal["grey", "rgb"]
 Output = Literal["logits", "probabilities"]
@@ -58,10 +59,17 @@ class ModelSpec:
             (len(set(self.labels)) != len(self.labels), "names a label twice"),
             (not all(label.strip() == label != "" for label in self.labels), "has a blank label"),
             (any(len(t.splitlines()) > 1 for t in self.labels), "has a line break in a label"),
+            # Labels reach terminals and web pages.
+            (not all(label.isprintable() for label in self.labels), "has a label with controls"),
+            (
+                any(len(t) > LONGEST_LABEL for t in self.labels),
+                "has a label of over 100 characters",
+            ),
             (not (8 <= self.height <= 1024 and 8 <= self.width <= 1024), "input size not 8-1024"),
             (self.colour not in get_args(Colour), f"unknown colour {self.colour!r}"),
             (self.output not in get_args(Output), f"unknown output {self.output!r}"),
             (not self.input_range[0] < self.input_range[1], "empty input range"),
+            (max(map(abs, self.input_range)) > 1e6, "input range beyond 1e6"),
             (not -0.4 <= self.crop_margin <= 2.0, "crop margin not within -0.4 to 2"),
             (not 0.01 <= self.temperature <= 100.0, "temperature not within 0.01 to 100"),
             (not 0.0 <= self.threshold < 1.0, "threshold not within 0 to 1"),

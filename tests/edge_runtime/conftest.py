@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
 
 # Where a developer's own copy may be; the tests themselves see an empty cache.
 YUNET = Path(os.environ.get("EMO_YUNET") or yunet_path())
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _empty_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let no test depend on what this user has fetched."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture

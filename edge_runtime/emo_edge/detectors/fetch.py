@@ -8,12 +8,12 @@ checksum are kept, and they are compared again each time they are loaded.
 from __future__ import annotations
 
 import http.client
-import os
 import time
 from pathlib import Path
 from typing import BinaryIO
 
 from emo_edge.artifacts import require_writable, sha256, write_bytes
+from emo_edge.cache import cache_folder
 from emo_edge.errors import ModelError, OutputError, SourceError, UsageError
 
 # From OpenCV's model zoo, under the MIT licence (Wu, Peng, Yu: "YuNet", 2023).
@@ -30,14 +30,8 @@ DOWNLOAD_SECONDS = 300.0  # in all: 0.8 kB/s is a bad line, less is a server tha
 
 
 def yunet_path() -> Path:
-    """Return where the file is kept: $XDG_CACHE_HOME/emo-toolkit, else ~/.cache/emo-toolkit."""
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # as the XDG specification asks
-        try:
-            base = Path.home() / ".cache"
-        except RuntimeError as error:  # a user without an entry in /etc/passwd
-            raise OutputError("no home folder to keep files in; set XDG_CACHE_HOME") from error
-    return base / "emo-toolkit" / YUNET_NAME
+    """Return where the file is kept."""
+    return cache_folder() / YUNET_NAME
 
 
 def yunet_fetched() -> bool:
