@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -80,6 +81,19 @@ def run(
     snapshot: Annotated[
         Path | None, typer.Option(help="Keep the newest annotated face as a picture.")
     ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT", help="Serve a page of it; 8080 is for this machine alone."
+        ),
+    ] = None,
+    serve_token: Annotated[
+        str | None,
+        typer.Option(help="What the page's visitors must show, instead of a generated token."),
+    ] = None,
+    serve_without_token: Annotated[
+        bool, typer.Option("--serve-without-token", help="Let the whole network see the page.")
+    ] = False,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -95,13 +109,15 @@ def run(
     if context.invoked_subcommand is not None:
         return
     from emo_edge.sinks.opening import Outputs
+    from emo_edge.sinks.page.serving import serving
 
-    text = _one_source(context, source, camera)
+    text, file = _one_source(context, source, camera), find_model(model)
+    page = serving(serve, serve_token, serve_without_token, file.stem)
     _run_loop(
         text,
         size=size,
         fps=fps,
-        model=find_model(model),
+        model=file,
         labels=labels,
         input_range=input_range,
         detector=detector,
@@ -109,7 +125,7 @@ def run(
         threads=threads,
         max_fps=max_fps,
         celsius_limit=celsius_limit,
-        outputs=Outputs(jsonl, csv, record, snapshot, log_size),
+        outputs=Outputs(jsonl, csv, record, snapshot, log_size, page),
     )
 
 
@@ -169,9 +185,10 @@ def _run_loop(
     from emo_edge import loop
     from emo_edge.board.life import signs_of_life
     from emo_edge.classifier import Classifier
-    from emo_edge.detectors import make_detector
+    from emo_edge.detectors import best_detector, make_detector
     from emo_edge.health import Health
     from emo_edge.pace import Pace
+    from emo_edge.pipeline import Pipeline
     from emo_edge.signals import stop_signals
     from emo_edge.sinks.isolation import losses
     from emo_edge.sinks.opening import open_sinks
@@ -179,16 +196,22 @@ def _run_loop(
 
     asked = _asked(size, fps)
     find = make_detector(detector)
-    classifier = Classifier(
-        model, labels=labels, input_range=input_range, backend=backend, threads=threads
+    load = partial(
+        Classifier, model, labels=labels, input_range=input_range, backend=backend, threads=threads
     )
+    classifier = load()
     health, pace = Health(), Pace(max_fps)
     spec = classifier.spec
+
+    def for_pictures() -> Pipeline:
+        name = best_detector() if detector == "auto" else detector
+        return Pipeline(make_detector(name), load(), spec, "stills")
+
     # The sinks are closed before signals may end the process again.
     with (
         open_source(text, health, asked) as source,
         stop_signals() as stop,
-        open_sinks(outputs, source, spec, health) as sinks,
+        open_sinks(outputs, source, spec, health, for_pictures) as sinks,
         signs_of_life(source, health, pace, celsius_limit) as beats,
     ):
         loop.run(source, find, classifier, spec, sinks, health, beats, pace=pace, stop=stop)

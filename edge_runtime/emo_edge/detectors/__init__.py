@@ -16,11 +16,15 @@ Detector = Callable[[Image], Sequence[Box]]
 
 def auto() -> Detector:
     """Return YuNet if it was fetched, else Haar, saying which on stderr."""
-    if yunet_fetched():
-        say("face detector: yunet")
-        return yunet()
-    say("face detector: haar; for a better one run: emo-edge fetch-detector")
-    return haar()
+    best = best_detector()
+    hint = "; for a better one run: emo-edge fetch-detector" if best == "haar" else ""
+    say(f"face detector: {best}{hint}")
+    return make_detector(best)
+
+
+def best_detector() -> str:
+    """Return the name of the best detector that this machine has."""
+    return "yunet" if yunet_fetched() else "haar"
 
 
 def whole_picture() -> Detector:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emo_edge.errors import UsageError
-from emo_edge.messages import warn
+from emo_edge.messages import say, warn
 
 if TYPE_CHECKING:
     from emo_edge.health import Health
     from emo_edge.sinks import Sink
+    from emo_edge.sinks.page.serving import Serving
+    from emo_edge.sinks.page.upload import MakePipeline
     from emo_edge.sources import Source
     from emo_edge.spec import ModelSpec
 
@@ -31,6 +33,7 @@ class Outputs:
         record: Annotated video (.mp4).
         snapshot: Newest annotated face (.jpg, .png and so on).
         log_size: Megabytes at which a JSON-lines or CSV file is renamed to FILE.1; 0 for never.
+        serving: The page.
     """
 
     jsonl: str | None = None
@@ -38,13 +41,25 @@ class Outputs:
     record: Path | None = None
     snapshot: Path | None = None
     log_size: float = 0.0
+    serving: Serving | None = None
 
 
 @contextmanager
 def open_sinks(
-    outputs: Outputs, source: Source, spec: ModelSpec, health: Health
+    outputs: Outputs,
+    source: Source,
+    spec: ModelSpec,
+    health: Health,
+    make_pipeline: MakePipeline,
 ) -> Iterator[list[Sink]]:
     """Open the outputs, each isolated from the others; the console too, unless stdout is taken.
+
+    Args:
+        outputs: What the user asked for.
+        source: Open.
+        spec: Of the model.
+        health: Of the run.
+        make_pipeline: Makes a pipeline for pictures that visitors of the page send.
 
     Raises:
         OutputError: one of them cannot be written; nothing is left behind.
@@ -54,7 +69,8 @@ def open_sinks(
     if outputs.record is not None or outputs.snapshot is not None:
         _name_undrawable(spec.labels)
     with ExitStack() as opened:
-        yield [opened.enter_context(closing(s)) for s in _opened(outputs, source, spec, health)]
+        sinks = _opened(outputs, source, spec, health, make_pipeline)
+        yield [opened.enter_context(closing(sink)) for sink in sinks]
 
 
 def _refuse_shared(outputs: Outputs) -> None:
@@ -84,7 +100,13 @@ def _name_undrawable(labels: Sequence[str]) -> None:
         warn(f"pictures show ASCII alone: {', '.join(shown)}")
 
 
-def _opened(outputs: Outputs, source: Source, spec: ModelSpec, health: Health) -> Iterator[Sink]:
+def _opened(
+    outputs: Outputs,
+    source: Source,
+    spec: ModelSpec,
+    health: Health,
+    make_pipeline: MakePipeline,
+) -> Iterator[Sink]:
     """Yield each sink as soon as it is open, so that it is closed if a later one refuses."""
     from emo_edge.sinks.background import Background
     from emo_edge.sinks.isolation import Isolated
@@ -117,3 +139,17 @@ def _opened(outputs: Outputs, source: Source, spec: ModelSpec, health: Health) -
         from emo_edge.sinks.snapshot import Snapshot
 
         yield isolated("snapshot", Snapshot(outputs.snapshot), 1)
+    if outputs.serving is not None:
+        yield isolated("page", _open_page(outputs.serving, health, spec, make_pipeline))
+
+
+def _open_page(
+    serving: Serving, health: Health, spec: ModelSpec, make_pipeline: MakePipeline
+) -> Sink:
+    from emo_edge.sinks.page.page import Page
+
+    page = Page(serving, health, spec, make_pipeline)
+    say(f"page: {page.url}")
+    if serving.open_to_all:
+        warn("the page is open to whoever is in the network")
+    return page

@@ -1,0 +1,1 @@
+"""`--serve`: the headless display of the device, a web page of what the loop sees."""

@@ -1,0 +1,43 @@
+"""The last minutes, for a page that is opened now, and how long each label was shown."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from emo_edge.sinks.page.latest import Moment
+
+KEPT_SECONDS = 300.0
+SAMPLE_SECONDS = 0.5
+KEPT_SAMPLES = 3000  # 300 s of five faces; about 150 kB when it is sent
+# A pause longer than this (a camera away, a board asleep) counts for no label.
+LONGEST_STEP = 1.0
+
+
+class History:
+    """Samples of the readings; not thread-safe."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, list[Any]]] = deque(maxlen=KEPT_SAMPLES)
+        self._sampled_at = self._seen_at = float("-inf")
+        self.label_seconds: dict[str, float] = {}
+
+    def take(self, moment: Moment) -> None:
+        """Take in a moment."""
+        at = moment.frame.grabbed_at
+        step = min(max(at - self._seen_at, 0.0), LONGEST_STEP)
+        self._seen_at = at
+        for reading in moment.readings:
+            shown = self.label_seconds.get(reading.label, 0.0)
+            self.label_seconds[reading.label] = shown + step
+        if at - self._sampled_at < SAMPLE_SECONDS:
+            return
+        self._sampled_at = at
+        for reading in moment.readings:
+            shares = [round(100 * share) for share in reading.probabilities.values()]
+            sample = [round(at, 2), reading.track, reading.label, shares]
+            self._samples.append((at, sample))
+
+    def samples(self) -> list[list[Any]]:
+        """Return [seconds, track, label, percent of each label] of the last `KEPT_SECONDS`."""
+        return [sample for at, sample in self._samples if at > self._seen_at - KEPT_SECONDS]
