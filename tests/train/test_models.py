@@ -25,7 +25,9 @@ def test_every_architecture_maps_pixels_to_one_logit_a_class(
 def test_raw_pixels_are_scaled_inside_and_logits_come_out() -> None:
     model = build_model("micro", GREY, 2, dropout=0.0)
     pixels = np.random.default_rng(0).integers(0, 256, (4, *GREY)).astype(np.float32)
-    np.testing.assert_allclose(model.get_layer("rescale")(np.array([0.0, 255.0])), [-1, 1])
+    np.testing.assert_allclose(
+        model.get_layer("rescale")(np.array([0.0, 128.0, 255.0])), [-1, 0, 127 / 128]
+    )
     before, lift = model.predict(pixels, verbose=0), np.array([5, -3], np.float32)
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([kernel, bias + lift])

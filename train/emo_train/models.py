@@ -29,9 +29,9 @@ class Family:
 
 
 ARCHITECTURES = {
-    "micro": Family(8, ((8, 1), (16, 1), (32, 1), (48, 1))),
-    "small": Family(12, ((12, 1), (32, 1), (64, 1), (112, 1))),
-    "base": Family(16, ((16, 1), (32, 2), (64, 2), (144, 1))),
+    "micro": Family(8, ((8, 1), (16, 1), (24, 1), (48, 1))),
+    "small": Family(16, ((16, 1), (24, 1), (48, 1), (112, 1))),
+    "base": Family(16, ((16, 1), (32, 2), (64, 1), (128, 1))),
 }
 
 
@@ -43,7 +43,8 @@ def build_model(
         raise UsageError(f"unknown architecture {name!r}; choose from {', '.join(ARCHITECTURES)}")
     family = ARCHITECTURES[name]
     inputs = keras.Input(input_shape, name="pixels")
-    x = layers.Rescaling(1 / 127.5, offset=-1, name="rescale")(inputs)
+    # By 1/128 every pixel is exactly on the int8 grid (scale 1/128, zero point 0).
+    x = layers.Rescaling(1 / 128, offset=-1, name="rescale")(inputs)
     strides = 1
     while max(input_shape[:2]) / strides > LARGEST_FULL_RESOLUTION:
         strides *= 2  # large pictures are brought down before the costly first stage
@@ -65,12 +66,14 @@ def _conv(x: Any, filters: int, kernel: int, strides: int = 1) -> Any:
 
 
 def _residual(x: Any, filters: int, strides: int) -> Any:
-    """Add a basic block (He et al. 2015); its shortcut pools first, so that no pixel is skipped."""
+    """Add a basic block (He et al. 2015).
+
+    Where it halves the resolution, a 2x2 convolution is the shortcut: no pixel is skipped, as with
+    average pooling, but LiteRT delegates it in int8, which it does not do with pooling.
+    """
     shortcut = x
-    if strides > 1:
-        shortcut = layers.AveragePooling2D(strides, padding="same")(shortcut)
-    if x.shape[-1] != filters:
-        shortcut = _conv(shortcut, filters, kernel=1)
+    if strides > 1 or x.shape[-1] != filters:
+        shortcut = _conv(shortcut, filters, kernel=strides, strides=strides)
     x = layers.ReLU()(_conv(x, filters, kernel=3, strides=strides))
     x = _conv(x, filters, kernel=3)
     return layers.ReLU()(layers.Add()([x, shortcut]))
