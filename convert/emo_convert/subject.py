@@ -75,7 +75,7 @@ def _from_run(folder: Path, options: Options) -> Subject:
     if not (folder / SPEC).exists():
         raise DataError(f"{folder} is unfinished; go on with: emo-train --resume {folder}")
     spec = ModelSpec.from_json((folder / SPEC).read_bytes())
-    model = _load_keras(folder / MODEL)
+    model = load_keras(folder / MODEL)
     _refuse_other_shapes(model, spec, folder / MODEL)
     if options.calibration == "auto":
         calibration = read_arrays(folder / CALIBRATION, spec, "train split")
@@ -106,8 +106,8 @@ def _from_model(path: Path, options: Options) -> Subject:
             f"{path} carries no labels and no faces: give --labels FILE and --calibration DIR "
             "(training pictures), and --evaluation DIR to measure accuracy"
         )
-    inner = _load_saved_model(path) if path.is_dir() else _load_keras(path)
-    spec = _spec_of(inner, read_labels(options.labels), path)
+    inner = _load_saved_model(path) if path.is_dir() else load_keras(path)
+    spec = spec_of(inner, read_labels(options.labels), path)
     scoring = _scoring(options.evaluation, spec) if options.evaluation is not None else None
     calibration = draw(
         read_given(Path(options.calibration), spec),
@@ -115,8 +115,8 @@ def _from_model(path: Path, options: Options) -> Subject:
         options.calibration_size,
         options.seed,
     )
-    model = _taking_raw_pixels(inner, spec, options.input_range or RAW)
-    spec = replace(spec, output=_output_kind(model, calibration.pixels))
+    model = taking_raw_pixels(inner, spec, options.input_range or RAW)
+    spec = replace(spec, output=output_kind(model, calibration.pixels))
     if scoring is None:
         warn("no --evaluation: the gate compares answers on the calibration faces alone")
     return Subject(
@@ -151,7 +151,8 @@ def _digest(path: Path) -> str:
     return sha256(b"".join(file.read_bytes() for file in files))
 
 
-def _load_keras(path: Path) -> keras.Model:
+def load_keras(path: Path) -> keras.Model:
+    """Load a .keras or .h5 file; raises `ModelError`, saying which custom layer it has."""
     try:
         return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -174,7 +175,8 @@ def _load_saved_model(path: Path) -> keras.Model:
     return keras.Model(inputs, next(iter(outputs.values())))
 
 
-def _spec_of(model: keras.Model, labels: tuple[str, ...], path: Path) -> ModelSpec:
+def spec_of(model: keras.Model, labels: tuple[str, ...], path: Path) -> ModelSpec:
+    """Return what a model's shapes say of its contract; raises `ModelError` if they do not fit."""
     shape = tuple(model.input_shape)
     if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
         raise ModelError(f"{path} takes {shape}; (?, height, width, 1 or 3) is needed")
@@ -184,7 +186,7 @@ def _spec_of(model: keras.Model, labels: tuple[str, ...], path: Path) -> ModelSp
     return ModelSpec(labels=labels, height=shape[1], width=shape[2], colour=colour)
 
 
-def _taking_raw_pixels(
+def taking_raw_pixels(
     model: keras.Model, spec: ModelSpec, input_range: tuple[float, float]
 ) -> keras.Model:
     """Put the scaling of pixels 0-255 to the model's own range into the graph."""
@@ -196,7 +198,7 @@ def _taking_raw_pixels(
     return keras.Model(inputs, model(scaled), name=model.name)
 
 
-def _output_kind(model: keras.Model, pixels: Image) -> Any:
+def output_kind(model: keras.Model, pixels: Image) -> Any:
     """Only a softmax gives non-negative outputs that sum to 1 for every face."""
     outputs = np.asarray(model.predict(pixels[:32].astype(np.float32), verbose=0))
     softmax = (outputs >= 0).all() and np.allclose(outputs.sum(axis=1), 1, atol=1e-3)

@@ -39,11 +39,17 @@ def score(
     faces: Path,
     answers: Path,
     backend: Annotated[str, typer.Option(help="Runtime to use.")] = "auto",
+    labels: Annotated[Path | None, typer.Option(help="Labels of a plain .tflite.")] = None,
+    input_range: Annotated[
+        tuple[float, float] | None, typer.Option(help="Input range of a plain .tflite.")
+    ] = None,
 ) -> None:
     """Write the probabilities float32[N,n] of `faces` to `answers`; print how it went as JSON."""
     from emo_edge.classifier import Classifier
 
-    classifier = Classifier(model, backend=backend, contained=True)
+    classifier = Classifier(
+        model, labels=labels, input_range=input_range, backend=backend, contained=True
+    )
     try:
         pixels = np.load(faces)["pixels"]
     except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
@@ -89,13 +95,22 @@ class Scored:
     delegates: int
 
 
-def score_in_own_process(model: Path, pixels: Image, backend: str = "auto") -> Scored:
+def score_in_own_process(
+    model: Path,
+    pixels: Image,
+    backend: str = "auto",
+    *,
+    labels: Path | None = None,
+    input_range: tuple[float, float] | None = None,
+) -> Scored:
     """Return what the device's classifier answers.
 
     Args:
-        model: A model file with metadata.
+        model: A model file.
         pixels: uint8[N,height,width,channels] made by `prepare`.
         backend: Runtime to use.
+        labels: For a plain .tflite (see `Classifier`).
+        input_range: Likewise.
 
     Raises `ModelError` with the child's own words if it fails, crashes included.
     """
@@ -104,6 +119,8 @@ def score_in_own_process(model: Path, pixels: Image, backend: str = "auto") -> S
         np.savez(faces, pixels=pixels)
         command = [sys.executable, "-m", "emo_edge.score"]
         command += [str(model), str(faces), str(answers), "--backend", backend]
+        command += [] if labels is None else ["--labels", str(labels)]
+        command += [] if input_range is None else ["--input-range", *map(str, input_range)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

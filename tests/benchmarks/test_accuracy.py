@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
+from emo_bench.accuracy.corruptions import CORRUPTIONS
+from emo_bench.accuracy.paired import unpack_hits
 from emo_edge.artifacts import sha256
 from emo_edge.modelfile import pack, read_model
 from emo_edge.spec import ModelSpec
@@ -18,7 +21,7 @@ from emo_train.fer2013 import FER_LABELS, FERPLUS_LABELS, VOTE_COLUMNS
 from emo_train.synthetic import EXPRESSIONS, write_dataset
 from running import ASSETS, assert_done, assert_refused, call, draw_faces, run
 
-INT8 = ASSETS / "drawn-int8.tflite"
+INT8, FLOAT32 = ASSETS / "drawn-int8.tflite", ASSETS / "drawn-float32.tflite"
 
 # The runtime alone, by its own documentation: nothing of emo-toolkit is imported.
 TOP1 = """
@@ -75,7 +78,10 @@ def test_a_result_says_what_was_scored_on_what(test_split: Path, tmp_path: Path)
     assert_done(run("emo-bench", "accuracy", INT8, "--data", test_split, "--json", out))
     (result,) = json.loads(out.read_text())["results"]
     assert result["sha256"] == sha256(INT8.read_bytes())
-    assert result["protocol"] == {"scored_on": "test split", "crops": "single"}
+    protocol = result["protocol"]
+    assert (protocol["scored_on"], protocol["crops"]) == ("test split", "single")
+    assert protocol["input"] == [48, 48, "grey"]
+    assert protocol["copies_looked_for_in"] == "the training split of the data"
     assert result["runtime"].startswith("tflite_runtime")
 
 
@@ -102,6 +108,65 @@ def test_a_model_that_cannot_be_scored_does_not_stop_the_others(
     outcome = run("emo-bench", "accuracy", make(tmp_path), INT8, "--data", test_split)
     assert_refused(outcome, code, word)
     assert INT8.name in outcome.stdout
+
+
+def test_a_plain_model_is_scored_with_labels_given(test_split: Path, tmp_path: Path) -> None:
+    labels, out = tmp_path / "labels.txt", tmp_path / "accuracy.json"
+    labels.write_text("\n".join(EXPRESSIONS))
+    given = ("--model-labels", labels, "--input-range", "0", "255")
+    options = ("--data", test_split, "--json", out)
+    assert_done(run("emo-bench", "accuracy", INT8, plain(tmp_path), *given, *options))
+    ours, theirs = json.loads(out.read_text())["results"]
+    assert theirs["hits"] == ours["hits"]
+    against = theirs["against_first"]
+    assert (against["model"], against["drop"], against["mcnemar_p"]) == (INT8.name, 0.0, 1.0)
+    # Bonett & Price claim no certainty where no two answers differ
+    assert against["drop_interval"][0] < 0 < against["drop_interval"][1]
+
+
+def test_models_are_compared_pairwise_with_the_first(test_split: Path, tmp_path: Path) -> None:
+    out = tmp_path / "accuracy.json"
+    options = ("--data", test_split, "--backend", "tflite_runtime", "--json", out)
+    assert_done(run("emo-bench", "accuracy", INT8, FLOAT32, *options))
+    int8, float32 = json.loads(out.read_text())["results"]
+    assert "against_first" not in int8
+    assert int8["faces_sha256"] == float32["faces_sha256"]
+    hits = [unpack_hits(result) for result in (int8, float32)]
+    assert [hit.mean() for hit in hits] == [int8["top1"], float32["top1"]]
+    assert float32["against_first"]["drop"] == pytest.approx(
+        100 * (int8["top1"] - float32["top1"]), abs=0.01
+    )
+
+
+def test_robustness_is_scored_against_the_clean_faces(test_split: Path, tmp_path: Path) -> None:
+    out = tmp_path / "accuracy.json"
+    options = ("--data", test_split, "--robustness", "--json", out)
+    outcome = run("emo-bench", "accuracy", INT8, *options)
+    assert_done(outcome)
+    (result,) = json.loads(out.read_text())["results"]
+    assert [row["corruption"] for row in result["robustness"]] == list(CORRUPTIONS)
+    for row in result["robustness"]:
+        assert row["drop"] == pytest.approx(100 * (result["top1"] - row["top1"]), abs=0.011)
+        assert row["drop_interval"][0] < row["drop"] < row["drop_interval"][1]
+        assert row["corruption"] in outcome.stdout
+
+
+def test_copies_of_training_faces_are_scored_apart(test_split: Path, tmp_path: Path) -> None:
+    shutil.copytree(test_split / "test", tmp_path / "faces")
+    shutil.copytree(test_split / "train", tmp_path / "training")
+    copied = sorted((tmp_path / "faces" / "happy").glob("*.png"))[:3]
+    for path in copied:
+        shutil.copy(path, tmp_path / "training" / "happy")
+    out = tmp_path / "accuracy.json"
+    options = ("--data", tmp_path / "faces", "--training", tmp_path / "training", "--json", out)
+    outcome = run("emo-bench", "accuracy", INT8, *options)
+    assert_done(outcome)
+    assert "3 of these faces are copies of training faces" in outcome.stderr
+    (result,) = json.loads(out.read_text())["results"]
+    parts = result["training_copies"]
+    assert (parts["copies"]["images"], parts["others"]["images"]) == (3, 77)
+    hits = parts["copies"]["top1"] * 3 + parts["others"]["top1"] * 77
+    assert hits / 80 == pytest.approx(result["top1"], abs=1e-3)
 
 
 def test_pictures_of_other_classes_are_refused(tmp_path: Path) -> None:
@@ -169,3 +234,141 @@ def test_a_fer2013_folder_is_scored_by_the_labels_of_the_model(
 def test_a_fer2013_folder_needs_a_model_with_its_labels(tmp_path: Path) -> None:
     outcome = run("emo-bench", "accuracy", INT8, "--data", fer2013(tmp_path / "fer2013"))
     assert_refused(outcome, 2, "surprised", "not those of FER2013")
+
+
+def npz(path: Path, **arrays: object) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture
+def fer_npz(tmp_path: Path) -> Path:
+    """Return FER2013 as .npz: 6 faces, of which 3 have a FER+ majority; 2 are in training.npz."""
+    pictures = [cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in draw_faces(tmp_path / "p", 8)]
+    images = np.stack([np.asarray(picture) for picture in pictures])
+    votes = np.zeros((6, 10), np.uint8)
+    votes[:3, 1], votes[3:, 0], votes[3:, 1] = 9, 5, 5
+    npz(tmp_path / "training.npz", images=images[4:], labels=np.zeros(4, np.uint8))
+    return npz(
+        tmp_path / "publictest.npz",
+        images=images[:6],
+        labels=np.array([3, 3, 3, 0, 1, 6], np.uint8),
+        ferplus=votes,
+        row=np.arange(100, 106),
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "labels", "images", "copies"),
+    [
+        ((), FERPLUS_LABELS, 3, 0),
+        (("--labels", "ferplus"), FERPLUS_LABELS, 3, 0),
+        ((), FER_LABELS, 6, 2),
+        (("--labels", "fer"), tuple(sorted(FER_LABELS)), 6, 2),
+    ],
+)
+def test_fer2013_as_npz_is_scored_by_the_protocol_of_its_labels(
+    fer_npz: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    labels: tuple[str, ...],
+    images: int,
+    copies: int,
+) -> None:
+    from emo_bench.cli import app
+
+    model, out = untrained(tmp_path / "model.tflite", labels), tmp_path / "accuracy.json"
+    assert_done(call(app, "accuracy", model, "--data", fer_npz, *options, "--json", out))
+    (result,) = json.loads(out.read_text())["results"]
+    assert result["images"] == images
+    assert result["training_copies"]["copies"]["images"] == copies
+    assert result["protocol"]["copies_looked_for_in"] == "training.npz"
+    counts = dict(zip(result["labels"], map(sum, result["confusion"]), strict=True))
+    assert counts["happy"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({}, ["publictest.npz", "cannot read"]),
+        ({"images": np.zeros((2, 48, 48), np.float32)}, ["no `images` uint8"]),
+        ({"images": np.zeros((2, 48, 48), np.uint8)}, ["has no ferplus"]),
+        ({"pixels": np.zeros((2, 48, 48, 1), np.uint8)}, ["not labelled"]),
+        ({"pixels": np.zeros((2, 32, 32, 1), np.uint8)}, ["no `pixels` uint8[N,48,48"]),
+    ],
+)
+def test_an_npz_that_cannot_score_is_refused(
+    tmp_path: Path, arrays: dict[str, object], words: list[str]
+) -> None:
+    path = tmp_path / "publictest.npz"
+    path.write_bytes(b"no archive")
+    if arrays:
+        npz(path, **arrays)
+    outcome = run("emo-bench", "accuracy", "small", "--data", path)
+    assert_refused(outcome, 3, *words)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (("--labels", "other"), 2, ["unknown --labels 'other'"]),
+        (("--labels", "ferplus"), 2, ["chooses among FER2013's"]),
+        (("--backend", "other"), 2, ["unknown backend"]),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    test_split: Path, options: tuple[str, ...], code: int, words: list[str]
+) -> None:
+    assert_refused(run("emo-bench", "accuracy", INT8, "--data", test_split, *options), code, *words)
+
+
+@pytest.fixture(scope="module")
+def keras_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """Return a run folder as emo-train leaves it, of an untrained net, and that net's top-1."""
+    import keras
+
+    folder = tmp_path_factory.mktemp("runs") / "mine"
+    folder.mkdir()
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((48, 48, 1))
+    x = keras.layers.Flatten()(keras.layers.AveragePooling2D(8)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.Rescaling(1 / 255)(x)))
+    model.save(folder / "model.keras")
+    spec = ModelSpec(("happy", "sad"), 48, 48)
+    (folder / "spec.json").write_text(json.dumps(spec.to_json()))
+    paths = draw_faces(folder / "faces", 20)
+    pixels = np.stack([np.asarray(cv2.imread(str(p), cv2.IMREAD_GRAYSCALE)) for p in paths])
+    truth = np.arange(20) % 2
+    npz(folder / "evaluation.npz", pixels=pixels[..., None], truth=truth, split="test")
+    answers = model.predict(pixels[..., None].astype(np.float32), verbose=0).argmax(axis=1)
+    return folder, float((answers == truth).mean())
+
+
+def test_a_run_folder_is_scored_as_keras(keras_run: tuple[Path, float], tmp_path: Path) -> None:
+    folder, top1 = keras_run
+    out = tmp_path / "accuracy.json"
+    data = folder / "evaluation.npz"
+    assert_done(run("emo-bench", "accuracy", folder, "--data", data, "--json", out))
+    (result,) = json.loads(out.read_text())["results"]
+    assert (result["model"], result["images"], result["top1"]) == ("mine", 20, top1)
+    assert result["runtime"].startswith("keras 3")
+    assert result["protocol"]["scored_on"] == "test split"
+
+
+def test_a_keras_model_of_elsewhere_needs_labels(
+    keras_run: tuple[Path, float], tmp_path: Path
+) -> None:
+    folder, top1 = keras_run
+    model, labels = tmp_path / "elsewhere.keras", tmp_path / "labels.txt"
+    shutil.copy(folder / "model.keras", model)
+    labels.write_text("happy\nsad\n")
+    data = folder / "evaluation.npz"
+    assert_refused(run("emo-bench", "accuracy", model, "--data", data), 2, "--model-labels")
+    out = tmp_path / "accuracy.json"
+    given = ("--model-labels", labels, "--json", out)
+    assert_done(run("emo-bench", "accuracy", model, "--data", data, *given))
+    assert json.loads(out.read_text())["results"][0]["top1"] == top1
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path) -> None:
+    assert_refused(run("emo-bench", "accuracy", tmp_path, "--data", tmp_path), 3, "spec.json")

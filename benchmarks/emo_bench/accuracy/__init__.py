@@ -1,0 +1,1 @@
+"""How right a model is: the device's preprocessing and interpreter over labelled pictures."""

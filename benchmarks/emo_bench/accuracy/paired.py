@@ -1,0 +1,47 @@
+"""Two models on the same faces: what is told apart is only where they disagree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.results import Result
+from emo_edge.artifacts import sha256
+from emo_edge.faces import Faces
+from emo_edge.metrics import mcnemar, paired_interval
+
+Hits = NDArray[np.bool_]
+
+
+def faces_digest(faces: Faces, labels: tuple[str, ...]) -> str:
+    """Return a digest of which faces they are and of their labels, whatever the input size."""
+    lines = [f"{name}\t{labels[k]}" for name, k in zip(faces.names, faces.truth, strict=True)]
+    return sha256("\n".join(lines).encode())
+
+
+def pack_hits(hits: Hits) -> str:
+    """Return bool[N] as hexadecimal text, eight faces to two digits."""
+    return np.packbits(hits).tobytes().hex()
+
+
+def unpack_hits(result: Result) -> Hits:
+    """Return which faces a result's model answered rightly, bool[N]."""
+    bits = np.frombuffer(bytes.fromhex(result["hits"]), np.uint8)
+    return np.unpackbits(bits, count=result["images"]).astype(bool)
+
+
+def same_faces(before: Result, after: Result) -> bool:
+    """Whether two results can be compared pairwise."""
+    return bool(before["faces_sha256"] == after["faces_sha256"])
+
+
+def drop(before: Hits, after: Hits) -> dict[str, Any]:
+    """Return the drop of top-1 in points, its 95 % paired interval, and McNemar's exact p."""
+    low, high = paired_interval(before, after)
+    return {
+        "drop": round(100 * float(before.mean() - after.mean()), 2),
+        "drop_interval": [round(100 * low, 2), round(100 * high, 2)],
+        "mcnemar_p": round(mcnemar(before, after), 4),
+    }

@@ -1,0 +1,197 @@
+"""The faces that score: class folders, FER2013 as CSV or .npz, or the evaluation of a run folder.
+
+An .npz holds either `pixels` and `truth` (see `emo_edge.runfolder`), or FER2013: `images`
+uint8[N,48,48], `labels` uint8[N] in the order of `FER_LABELS`, and for FER+ `ferplus` [N,10]
+votes in the order of `VOTE_COLUMNS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.contract import prepare
+from emo_edge.errors import DataError, UsageError
+from emo_edge.faces import Faces, load_tree, one_hot
+from emo_edge.spec import ModelSpec
+from emo_train.data import Evaluation, copies, load_evaluation
+from emo_train.fer2013 import (
+    FER_LABELS,
+    PIXELS,
+    LabelKind,
+    fer_labels,
+    ferplus_targets,
+    is_fer2013,
+    load_fer2013_evaluation,
+)
+
+Labels = Literal["auto", "fer", "ferplus"]
+TRAINING = "training.npz"  # looked for beside another .npz
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Faces that score, as they are: nothing is removed.
+
+    Attributes:
+        faces: Prepared by the model's contract.
+        origin: What they are, for the protocol.
+        seen: bool[N], which of them are copies of training faces.
+        looked_in: Where copies were looked for; None if there was no training split to look in.
+    """
+
+    faces: Faces
+    origin: str
+    seen: NDArray[np.bool_]
+    looked_in: str | None
+
+
+class Trials:
+    """Loads what scores a model; equal contracts are served from memory.
+
+    Args:
+        data: Class folders, a folder with fer2013.csv, that file itself, or an .npz.
+        labels: Which labels of FER2013 score; "auto" takes those of the model.
+        training: Class folders or .npz whose copies are counted apart.
+    """
+
+    def __init__(self, data: Path, labels: str = "auto", training: Path | None = None) -> None:
+        if labels not in get_args(Labels):
+            raise UsageError(f"unknown --labels {labels!r}; choose from auto, fer, ferplus")
+        self._data = data.parent if data.name == PIXELS else data
+        self._labels = labels
+        self._training = training
+        self._loaded: dict[tuple[Any, ...], Trial] = {}
+
+    def __call__(self, spec: ModelSpec) -> Trial:
+        """Return the faces that score a model of this spec.
+
+        Raises `UsageError` if its labels are others, `DataError` if the data cannot be used.
+        """
+        trained_on = str(spec.training.get("metrics", {}).get("data", {}).get("sha256"))
+        key = (spec.labels, spec.input_shape, spec.colour, spec.crop_margin, trained_on)
+        if key not in self._loaded:
+            self._loaded[key] = self._load(spec)
+        return self._loaded[key]
+
+    def _load(self, spec: ModelSpec) -> Trial:
+        if self._data.is_file():
+            trial = self._from_npz(spec)
+        elif is_fer2013(self._data):
+            kind = self._kind(spec)
+            canonical = replace(spec, labels=fer_labels(kind))
+            found = load_fer2013_evaluation(self._data, canonical, kind)
+            trial = _in_order(_trial(found), canonical.labels, spec.labels)
+        else:
+            self._refuse_kind()
+            trial = _trial(load_evaluation(self._data, spec))
+        return self._compared(trial, spec)
+
+    def _kind(self, spec: ModelSpec) -> LabelKind:
+        kinds: tuple[LabelKind, ...] = ("fer", "ferplus")
+        for kind in kinds:
+            if self._labels in ("auto", kind) and set(spec.labels) == set(fer_labels(kind)):
+                return kind
+        wanted = "FER2013" if self._labels == "auto" else f"FER2013 ({self._labels})"
+        raise UsageError(f"the model's labels ({', '.join(spec.labels)}) are not those of {wanted}")
+
+    def _refuse_kind(self) -> None:
+        if self._labels != "auto":
+            raise UsageError(f"--labels chooses among FER2013's, which {self._data} is not")
+
+    def _from_npz(self, spec: ModelSpec) -> Trial:
+        arrays = _arrays(self._data)
+        if "images" in arrays:
+            kind = self._kind(spec)
+            faces, scores = _fer2013(self._data, arrays, spec, kind)
+            kept = faces.take(np.flatnonzero(scores))
+            return Trial(kept, f"{self._data.name} ({kind})", np.zeros(len(kept), bool), None)
+        self._refuse_kind()
+        return _run_evaluation(self._data, arrays, spec)
+
+    def _compared(self, trial: Trial, spec: ModelSpec) -> Trial:
+        """Look for copies in the training faces that were given, or that lie beside an .npz."""
+        training = self._training
+        beside = self._data.parent / TRAINING
+        if training is None and self._data.suffix == ".npz" and beside.is_file():
+            training = beside if beside != self._data else None
+        if training is None:
+            return trial
+        if training.is_file():
+            arrays = _arrays(training)
+            known = _prepared(training, arrays, spec)
+        else:
+            known = load_tree(training, training, spec)
+        seen = trial.seen | copies(trial.faces, [known])
+        return replace(trial, seen=seen, looked_in=training.name)
+
+
+def _trial(found: Evaluation) -> Trial:
+    return Trial(found.faces, found.origin, found.seen, "the training split of the data")
+
+
+def _in_order(trial: Trial, ours: tuple[str, ...], theirs: tuple[str, ...]) -> Trial:
+    """Put the targets' columns into the order of a model's labels."""
+    columns = [ours.index(label) for label in theirs]
+    return replace(trial, faces=replace(trial.faces, targets=trial.faces.targets[:, columns]))
+
+
+def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
+        raise DataError(f"cannot read faces from {path}: {error}") from error
+
+
+def _fer2013(
+    path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec, kind: LabelKind
+) -> tuple[Faces, NDArray[np.bool_]]:
+    """Return all faces with their targets in the order of the spec, and which of them score."""
+    needed = "labels" if kind == "fer" else "ferplus"
+    faces = _prepared(path, arrays, spec)
+    given = arrays.get(needed)
+    if given is None or len(given) != len(faces):
+        raise DataError(f"{path} has no {needed} for its {len(faces)} images")
+    if kind == "fer":
+        if given.ndim != 1 or given.max() >= len(FER_LABELS):
+            raise DataError(f"the labels in {path} are not those of FER2013")
+        targets, scores = (
+            one_hot(given.astype(np.int64), len(FER_LABELS)),
+            np.ones(len(faces), bool),
+        )
+    else:
+        targets, _, scores = ferplus_targets(given.astype(np.int64))
+    columns = [fer_labels(kind).index(label) for label in spec.labels]
+    return replace(faces, targets=targets[:, columns]), scores
+
+
+def _prepared(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec) -> Faces:
+    """Return the images of an .npz through the contract, without targets."""
+    images = arrays.get("images")
+    if images is None or images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+        raise DataError(f"{path} holds no `images` uint8[N,height,width]")
+    pixels = np.concatenate([prepare(image, spec) for image in images])
+    rows = arrays.get("row", np.arange(len(images)))
+    names = tuple(f"{path.stem}:{row}" for row in rows)
+    return Faces(pixels, np.zeros((len(images), len(spec.labels)), np.float32), names)
+
+
+def _run_evaluation(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec) -> Trial:
+    pixels, truth = arrays.get("pixels"), arrays.get("truth")
+    if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:]:
+        raise DataError(f"{path} holds no `pixels` uint8[N,{spec.height},{spec.width},...]")
+    if truth is None or truth.shape != pixels.shape[:1] or truth.max() >= len(spec.labels):
+        raise DataError(f"{path} is not labelled: it holds no `truth` that fits its faces")
+    names = arrays.get("names", np.arange(len(pixels)))
+    targets = one_hot(truth.astype(np.int64), len(spec.labels))
+    faces = Faces(pixels, targets, tuple(map(str, names)))
+    origin = f"{arrays['split']} split" if "split" in arrays else path.name
+    # emo-train took copies of training faces out already.
+    return Trial(faces, origin, np.zeros(len(faces), bool), "the training split of the run")
