@@ -27,14 +27,24 @@ HEAD = """\
 
 
 def of_the_user() -> Path:
-    """Return where this user's configuration is looked for."""
+    """Return where this user's configuration is looked for; the machine's for one without home."""
     home = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
-    return Path(home).expanduser() / NAME
+    try:
+        return Path(home).expanduser() / NAME
+    except RuntimeError:  # a service's user
+        return OF_THE_MACHINE
 
 
 def find_config() -> Path | None:
     """Return the configuration that a run without --config reads, None if there is none."""
-    return next((path for path in (of_the_user(), OF_THE_MACHINE) if path.is_file()), None)
+    return next((path for path in (of_the_user(), OF_THE_MACHINE) if _is_file(path)), None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:  # a service may be kept out of every home
+        return False
 
 
 def options_of(command: typer.core.TyperCommand | typer.core.TyperGroup) -> list[TyperOption]:

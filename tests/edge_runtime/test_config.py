@@ -171,3 +171,24 @@ def test_subcommands_do_without_the_file(home: Path) -> None:
     wrote(home, "nonsense")
     assert_done(edge("models"))
     assert_done(edge("--help"))
+
+
+def test_a_user_without_a_home_has_the_configuration_of_the_machine(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote(tmp_path / "etc" / "edge.toml", f'source = "{picture}"\n')
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    for home in ("~", "/proc/1/fdinfo/nowhere"):  # none, and one that may not be entered
+        monkeypatch.setattr(Path, "expanduser", lambda path, home=home: homeless(path, home))
+        assert_done(edge("--jsonl", "-"))
+
+
+def homeless(path: Path, home: str) -> Path:
+    if home == "~":
+        raise RuntimeError("Could not determine home directory.")
+    return Forbidden(home)
+
+
+class Forbidden(type(Path())):  # type: ignore[misc]
+    def is_file(self, **_: object) -> bool:
+        raise PermissionError(13, "Permission denied")

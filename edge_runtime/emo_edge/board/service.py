@@ -51,7 +51,8 @@ def plan(
     return unit_text(
         [str(program), *arguments],
         user=user,
-        home="read-only" if at_home else "yes",
+        # A user has its configuration and its face detector at home.
+        home="read-only" if user or at_home else "yes",
         writable=[folder.absolute() for folder in writable],
         machine=platform.machine(),
         systemd=_systemd_version(),
@@ -68,6 +69,7 @@ def install(text: str) -> None:
     write_bytes(UNIT_FILE, text.encode())
     _systemctl("daemon-reload")
     _systemctl("enable", UNIT_FILE.name)
+    _systemctl("reset-failed", UNIT_FILE.name, refused_is_fine=True)  # nothing had failed
     _systemctl("restart", "--no-block", UNIT_FILE.name)  # also where an older one runs
 
 

@@ -94,7 +94,7 @@ def unit_text(
     Args:
         command: Absolute path of the program, and its arguments.
         user: Who it runs as; None for a user that exists only while it runs.
-        home: "yes" hides the homes, "read-only" where the program or a model lives in one.
+        home: "yes" hides the homes, "read-only" lets it read them.
         writable: Absolute folders, besides its own, that it may write to.
         machine: `platform.machine()`.
         systemd: Version of systemd; 0 if there is none here.

@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperCommand
 
 from emo_edge.commands import guarded
+from emo_edge.config import OF_THE_MACHINE, options_of, read_config
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
 from emo_edge.shipped import find_model
@@ -27,9 +28,12 @@ INPUTS = ("source", "camera", "model", "labels", "config")
 def install(
     context: typer.Context,
     arguments: Annotated[
-        list[str],
-        typer.Argument(metavar="-- RUN-OPTIONS", help="Options of the run, e.g. -- --camera 0."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="-- RUN-OPTIONS",
+            help=f"Options of the run, e.g. -- --camera 0; they come before {OF_THE_MACHINE}.",
+        ),
+    ] = None,
     user: Annotated[
         str | None, typer.Option(help="User to run as (default: one made for the service).")
     ] = None,
@@ -42,7 +46,7 @@ def install(
     """Install and start the service: emo-edge service install -- --camera 0 --serve 8080."""
     from emo_edge.board import service
 
-    arguments, needed = _checked(context, arguments)
+    arguments, needed = _checked(context, arguments or [])
     text = service.plan(arguments, needed=needed, user=user, writable=writable or [])
     if dry_run:
         print(text, end="")
@@ -80,14 +84,22 @@ def remove() -> None:
 def _checked(context: typer.Context, arguments: list[str]) -> tuple[list[str], list[Path]]:
     """Return the options of the run with whole paths, and the files that it will read.
 
-    A service starts in another folder. Options that the run would refuse are refused now.
+    A service starts in another folder, with the machine's configuration. What the run would refuse
+    is refused now.
     """
     # Without the subcommands: a service runs the loop.
     loop = TyperCommand("emo-edge", params=context.find_root().command.params)
-    with loop.make_context("emo-edge", list(arguments)) as run:
+    with loop.make_context("emo-edge", list(arguments), resilient_parsing=True) as first:
+        named = first.params.get("config")
+    file = Path(named) if named else OF_THE_MACHINE if OF_THE_MACHINE.is_file() else None
+    configured = {} if file is None else read_config(file, options_of(loop), context)
+    with loop.make_context("emo-edge", list(arguments), default_map=configured) as run:
         given = {name: run.params[name] for name in INPUTS if run.params.get(name) is not None}
-    if not given.keys() & {"source", "camera", "config"}:
-        raise UsageError("give the run a source: emo-edge service install -- --camera 0")
+    if not given.keys() & {"source", "camera"}:
+        raise UsageError(
+            "give the run a source: emo-edge service install -- --camera 0, or write it into "
+            f"{OF_THE_MACHINE} (see emo-edge init --help)"
+        )
     whole = {
         str(value): str(Path(value).absolute())
         for value in given.values()

@@ -24,6 +24,17 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(autouse=True)
+def machine_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return where the configuration of this machine would be."""
+    path = tmp_path / "etc" / "edge.toml"
+    path.parent.mkdir()
+    for place in ("emo_edge.config", "emo_edge.cli.service"):
+        monkeypatch.setattr(f"{place}.OF_THE_MACHINE", path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    return path
+
+
 def dry_run(*words: object, run: tuple[object, ...] = HERE) -> Outcome:
     return call(app, "service", "install", "--dry-run", *map(str, words), *map(str, run))
 
@@ -74,6 +85,11 @@ def test_a_model_in_a_home_is_read_by_the_owner_of_that_home(
     assert "User=nobody" in lines(dry_run("--user", "nobody", run=run))
 
 
+def test_a_user_with_a_home_may_read_it() -> None:
+    shown = lines(dry_run("--user", "nobody"))
+    assert "ProtectHome=read-only" in shown
+
+
 def test_what_only_root_could_read_is_refused_with_the_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +112,20 @@ def test_paths_of_the_run_are_made_whole_because_a_service_starts_elsewhere(
         said = command_of(dry_run("--user", "root", run=("--", *given_as, *options)))
         assert whole in said
         assert "--jsonl readings.jsonl" in said  # into the service's own folder
+
+
+def test_the_source_may_stand_in_the_configuration_of_the_machine_or_a_named_one(
+    tmp_path: Path, machine_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert_refused(dry_run(run=()), 2, "give the run a source", str(machine_file))
+    machine_file.write_text('camera = "0"\n')
+    assert command_of(dry_run("--user", "root", run=())).endswith("/emo-edge")
+    (tmp_path / "mine.toml").write_text('camera = "0"\nbackends = "x"\n')
+    monkeypatch.chdir(tmp_path)
+    named = ("--", "--config", "mine.toml")
+    assert_refused(dry_run(run=named), 2, "no option 'backends'")
+    (tmp_path / "mine.toml").write_text('camera = "0"\n')
+    assert f"--config {tmp_path}/mine.toml" in command_of(dry_run("--user", "root", run=named))
 
 
 @pytest.mark.parametrize(
@@ -209,6 +239,7 @@ def test_install_writes_enables_and_starts_and_remove_leaves_nothing(board: Path
     assert notes(board) == [
         "daemon-reload",
         "enable emo-edge.service",
+        "reset-failed emo-edge.service",
         "restart --no-block emo-edge.service",
     ]
     assert (board / "emo-edge.service").read_text() == dry_run().stdout
