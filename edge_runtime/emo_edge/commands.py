@@ -110,6 +110,6 @@ def require_extra(extra: str, *modules: str) -> None:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise UsageError(
-            f"this command needs {', '.join(missing)}, which the device install leaves out; "
+            f"this needs {', '.join(missing)}, which the device install leaves out; "
             f'run: pip install "emo-toolkit[{extra}]"'
         )

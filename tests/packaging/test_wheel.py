@@ -104,6 +104,12 @@ def test_a_command_without_its_extra_says_what_to_install(
     assert not list(tmp_path.iterdir())
 
 
+def test_an_output_without_its_extra_says_what_to_install(device: Path, tmp_path: Path) -> None:
+    (picture,) = draw_faces(tmp_path, 1)
+    options = ("--source", picture, "--detector", "none", "--mqtt", "mqtt://localhost")
+    assert_refused(run_on(device, "emo-edge", *options), 2, 'pip install "emo-toolkit[mqtt]"')
+
+
 def test_the_wheel_holds_the_four_packages_and_nothing_else(device: Path) -> None:
     (wheel,) = (device.parent / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

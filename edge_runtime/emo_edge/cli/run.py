@@ -94,6 +94,16 @@ def run(
     serve_without_token: Annotated[
         bool, typer.Option("--serve-without-token", help="Let the whole network see the page.")
     ] = False,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(help="Publish to a broker: mqtt[s]://[user@]host[:port][/topic]."),
+    ] = None,
+    mqtt_password_file: Annotated[
+        Path | None, typer.Option(help="Its password (or set EMO_MQTT_PASSWORD).")
+    ] = None,
+    mqtt_ca: Annotated[
+        Path | None, typer.Option(help="Its certificate authority (PEM), for mqtts://.")
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(
@@ -108,10 +118,12 @@ def run(
     """Run the loop until the source ends or Ctrl-C; no picture is stored unless asked for."""
     if context.invoked_subcommand is not None:
         return
+    from emo_edge.sinks.mqtt.address import parse_address
     from emo_edge.sinks.opening import Outputs
     from emo_edge.sinks.page.serving import serving
 
     text, file = _one_source(context, source, camera), find_model(model)
+    broker = parse_address(mqtt, mqtt_password_file, mqtt_ca) if mqtt is not None else None
     page = serving(serve, serve_token, serve_without_token, file.stem)
     _run_loop(
         text,
@@ -125,7 +137,7 @@ def run(
         threads=threads,
         max_fps=max_fps,
         celsius_limit=celsius_limit,
-        outputs=Outputs(jsonl, csv, record, snapshot, log_size, page),
+        outputs=Outputs(jsonl, csv, record, snapshot, log_size, page, broker),
     )
 
 

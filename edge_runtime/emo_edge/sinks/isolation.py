@@ -19,6 +19,53 @@ if TYPE_CHECKING:
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 
 
+class Report:
+    """What is said and counted of one output: each outage once, and its end.
+
+    Args:
+        name: What people call the output.
+        health: Is told how it fares.
+    """
+
+    def __init__(self, name: str, health: Health) -> None:
+        self._name, self._lock = name, health.lock
+        self._health = health.sinks.setdefault(name, SinkHealth())
+        self._lost = 0
+
+    @property
+    def failing(self) -> bool:
+        """Whether the output fails at present."""
+        return self._health.state == "failing"
+
+    def failed(self, words: str) -> None:
+        """Take in a failure."""
+        with self._lock:
+            said = self.failing
+            self._health.state, self._health.error = "failing", words
+        if not said:
+            warn(f"output {self._name} is failing: {words}; the rest goes on")
+
+    def works(self) -> None:
+        """Take in that it works."""
+        with self._lock:
+            again, lost = self.failing, self._lost
+            self._health.state, self._health.error = "ok", ""
+            self._lost = 0
+        if again:
+            say(f"output {self._name} works again" + (f"; {lost} were lost" if lost else ""))
+
+    def written(self) -> None:
+        """Count what was written."""
+        with self._lock:
+            self._health.written += 1
+
+    def dropped(self, count: int = 1) -> None:
+        """Count what was not."""
+        with self._lock:
+            self._lost += count
+            self._health.dropped += count
+
+
 class Isolated:
     """A sink whose failures stay with it.
 
@@ -29,36 +76,34 @@ class Isolated:
     Args:
         name: What people call it.
         sink: The sink.
-        health: Is told how it fares.
+        health: Is told how it fares, in frames.
     """
 
     def __init__(self, name: str, sink: Sink, health: Health) -> None:
-        self._name, self._sink = name, sink
-        self._lock = health.lock
-        self._health = health.sinks.setdefault(name, SinkHealth())
+        self._sink, self._report = sink, Report(name, health)
         self._wait, self._retry_at = FIRST_WAIT, 0.0
-        self._lost = 0
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Hand on one frame, unless the sink is failing and it is too early to try again."""
-        if time.monotonic() < self._retry_at:
-            self.drop()
+        if self._report.failing and time.monotonic() < self._retry_at:
+            self._report.dropped()
             return
         try:
             self._sink(frame, readings)
         except ReaderGoneError:
             raise
         except (EmoError, OSError) as error:
-            self._fail(error)
-            self.drop()
+            self._put_off()
+            self._report.dropped()
+            self._report.failed(_words(error))
         else:
-            self._succeed()
+            self._report.written()
+            if self._report.failing:
+                self._report.works()
 
     def drop(self) -> None:
         """Count a frame that the sink does not get."""
-        self._lost += 1
-        with self._lock:
-            self._health.dropped += 1
+        self._report.dropped()
 
     def close(self) -> None:
         """Close the sink."""
@@ -67,28 +112,14 @@ class Isolated:
         except ReaderGoneError:
             raise
         except (EmoError, OSError) as error:
-            self._fail(error)
+            self._report.failed(_words(error))
 
-    def _fail(self, error: EmoError | OSError) -> None:
+    def _put_off(self) -> None:
         now = time.monotonic()
         if now - self._retry_at > LONGEST_WAIT:
             self._wait = FIRST_WAIT
         self._retry_at = now + self._wait
         self._wait = min(2 * self._wait, LONGEST_WAIT)
-        said = self._health.state == "failing"
-        with self._lock:
-            self._health.state, self._health.error = "failing", _words(error)
-        if not said:
-            warn(f"output {self._name} is failing: {_words(error)}; the rest goes on")
-
-    def _succeed(self) -> None:
-        with self._lock:
-            self._health.written += 1
-            again = self._health.state == "failing"
-            self._health.state, self._health.error = "ok", ""
-        if again:
-            say(f"output {self._name} works again; {self._lost} frame(s) were lost")
-        self._lost = 0
 
 
 def _words(error: EmoError | OSError) -> str:
@@ -107,7 +138,7 @@ def losses(health: Health, *, whole: bool) -> str:
     """
     with health.lock:
         return "; ".join(
-            f"{name} lost {sink.dropped} frame(s)" + (f" ({sink.error})" if sink.error else "")
+            f"output {name}: {sink.dropped} lost" + (f" ({sink.error})" if sink.error else "")
             for name, sink in health.sinks.items()
             if sink.state == "failing" or (whole and sink.dropped)
         )

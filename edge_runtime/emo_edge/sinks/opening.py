@@ -14,6 +14,7 @@ from emo_edge.messages import say, warn
 if TYPE_CHECKING:
     from emo_edge.health import Health
     from emo_edge.sinks import Sink
+    from emo_edge.sinks.mqtt.address import Address
     from emo_edge.sinks.page.serving import Serving
     from emo_edge.sinks.page.upload import MakePipeline
     from emo_edge.sources import Source
@@ -34,6 +35,7 @@ class Outputs:
         snapshot: Newest annotated face (.jpg, .png and so on).
         log_size: Megabytes at which a JSON-lines or CSV file is renamed to FILE.1; 0 for never.
         serving: The page.
+        mqtt: The broker.
     """
 
     jsonl: str | None = None
@@ -42,6 +44,7 @@ class Outputs:
     snapshot: Path | None = None
     log_size: float = 0.0
     serving: Serving | None = None
+    mqtt: Address | None = None
 
 
 @contextmanager
@@ -139,6 +142,10 @@ def _opened(
         from emo_edge.sinks.snapshot import Snapshot
 
         yield isolated("snapshot", Snapshot(outputs.snapshot), 1)
+    if outputs.mqtt is not None:
+        from emo_edge.sinks.mqtt.sink import Mqtt
+
+        yield Mqtt(outputs.mqtt, source.name, spec.labels, health)
     if outputs.serving is not None:
         yield isolated("page", _open_page(outputs.serving, health, spec, make_pipeline))
 

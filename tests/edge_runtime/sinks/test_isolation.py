@@ -71,7 +71,7 @@ def test_an_outage_is_said_once_and_its_end_with_what_was_lost(
     assert health.sinks["csv"].state == "ok"
     assert capsys.readouterr().err.splitlines() == [
         "warning: output csv is failing: No space left on device; the rest goes on",
-        "output csv works again; 100 frame(s) were lost",
+        "output csv works again; 100 were lost",
     ]
 
 
@@ -95,17 +95,17 @@ def test_the_exit_code_knows_what_was_lost() -> None:
     good, bad = (Isolated(name, Memory(), health) for name in ("jsonl", "csv"))
     good(a_frame(), [])
     bad.drop()
-    assert losses(health, whole=True) == "csv lost 1 frame(s)"
+    assert losses(health, whole=True) == "output csv: 1 lost"
     assert losses(health, whole=False) == ""
     Isolated("record", Memory(OutputError("full")), health)(a_frame(), [])
-    assert losses(health, whole=False) == "record lost 1 frame(s) (full)"
+    assert losses(health, whole=False) == "output record: 1 lost (full)"
 
 
 def test_a_sink_that_cannot_be_closed_is_failing() -> None:
     health, sink = Health(), Memory()
     sink.close = lambda: (_ for _ in ()).throw(OutputError("2 of 3 frames"))  # type: ignore[method-assign]
     Isolated("record", sink, health).close()
-    assert losses(health, whole=False) == "record lost 0 frame(s) (2 of 3 frames)"
+    assert losses(health, whole=False) == "output record: 0 lost (2 of 3 frames)"
 
 
 def test_a_slow_sink_does_not_hold_up_the_loop_and_the_oldest_frame_goes() -> None:

@@ -78,7 +78,7 @@ def test_an_output_without_room_is_named_once_and_the_others_go_on(
     )
     assert done.returncode == 8
     assert done.stderr.count("output jsonl is failing: No space left on device") == 1
-    assert done.stderr.splitlines()[-1].startswith("error: jsonl lost ")
+    assert done.stderr.splitlines()[-1].startswith("error: output jsonl: ")
     assert len(outputs["--csv"].read_text().splitlines()) > 25
     assert outputs["--jsonl"].read_text().endswith("}\n")
 
