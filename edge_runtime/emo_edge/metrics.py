@@ -21,6 +21,29 @@ def top1(probabilities: Probabilities, truth: Truth) -> float:
     return float((probabilities.argmax(axis=1) == truth).mean())
 
 
+def top_k(probabilities: Probabilities, truth: Truth, k: int) -> float:
+    """Return the share of rows whose true class is among the `k` most probable ones."""
+    ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
+    return float((ranked == truth[:, None]).any(axis=1).mean())
+
+
+def r2(probabilities: Probabilities, truth: Truth) -> float:
+    """Return the coefficient of determination of one-hot truth against probabilities.
+
+    For class c with y = 1 where it is the true one, else 0: R2_c = 1 - sum (y - p_c)^2 / sum
+    (y - mean y)^2; the mean over the classes that are present. 1 is perfect, 0 is no better than
+    answering every class's share, below 0 is worse. (scikit-learn's `r2_score` with its uniform
+    average, where every class is present.) NaN where only one class is.
+    """
+    hot = np.eye(probabilities.shape[1])[truth]
+    spread = ((hot - hot.mean(axis=0)) ** 2).sum(axis=0)
+    varies = spread > 0
+    if not varies.any():
+        return math.nan
+    error = ((hot - probabilities) ** 2).sum(axis=0)
+    return float((1 - error[varies] / spread[varies]).mean())
+
+
 def confusion(probabilities: Probabilities, truth: Truth) -> NDArray[np.int64]:
     """Return counts int[n,n]: rows are true classes, columns the most probable ones."""
     classes = probabilities.shape[1]
@@ -45,11 +68,21 @@ def expected_calibration_error(probabilities: Probabilities, truth: Truth, bins:
 
     Weighted by the bins' sizes; Naeini et al. 2015, with the 15 bins of Guo et al. 2017.
     """
+    counts, confidence, hits = reliability(probabilities, truth, bins)
+    return float(np.abs(counts * (hits - confidence)).sum() / len(truth))
+
+
+def reliability(
+    probabilities: Probabilities, truth: Truth, bins: int = 15
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return counts, mean confidence and accuracy [bins] of equal-width bins; 0 in empty ones."""
     confidence = probabilities.max(axis=1)
     hit = probabilities.argmax(axis=1) == truth
     which = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(float((hit[which == b] - confidence[which == b]).sum())) for b in range(bins)]
-    return sum(gaps) / len(truth)
+    counts = np.bincount(which, minlength=bins)
+    filled = np.maximum(counts, 1)
+    mean = np.bincount(which, weights=confidence, minlength=bins) / filled
+    return counts, mean, np.bincount(which, weights=hit, minlength=bins) / filled
 
 
 def wilson_interval(hits: int, trials: int) -> tuple[float, float]:
@@ -108,14 +141,21 @@ def summary(probabilities: Probabilities, truth: Truth, labels: tuple[str, ...])
         }
 
     present = counts.sum(axis=1) > 0
+    explained = r2(probabilities, truth)
+    # Whoever never answers a class is never right about it.
+    precision = np.where(counts.sum(axis=0) > 0, scores["precision"], 0.0)
     return {
         "images": len(truth),
         "top1": round(top1(probabilities, truth), 4),
         "top1_interval": wilson_interval(int(np.diag(counts).sum()), len(truth)),
+        "top2": round(top_k(probabilities, truth, 2), 4),
+        "macro_precision": round(float(precision[present].mean()), 4),
         "macro_recall": round(float(scores["recall"][present].mean()), 4),
         "macro_f1": round(float(scores["f1"][present].mean()), 4),
+        "r2": None if math.isnan(explained) else round(explained, 4),
         "ece": round(expected_calibration_error(probabilities, truth), 4),
         "recall": by_label(scores["recall"]),
         "precision": by_label(scores["precision"]),
+        "f1": by_label(scores["f1"]),
         "confusion": counts.tolist(),
     }

@@ -16,8 +16,11 @@ from emo_edge.metrics import (
     mean_divergence,
     paired_interval,
     per_class,
+    r2,
+    reliability,
     summary,
     top1,
+    top_k,
     wilson_interval,
 )
 
@@ -32,6 +35,31 @@ def test_rows_of_the_confusion_matrix_are_the_truth() -> None:
 
 def test_top1_is_the_share_of_right_answers() -> None:
     assert top1(PROBABILITIES, TRUTH) == 0.75
+
+
+def test_top2_counts_the_second_answer_too() -> None:
+    answers = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.5, 0.3, 0.2]], np.float32)
+    assert top_k(answers, np.array([0, 1, 2]), 2) == pytest.approx(2 / 3)
+
+
+def test_r2_compares_with_answering_the_shares() -> None:
+    # Either column: errors 0.04 + 0.16 + 0.09 + 0.01 wherever right, 0.36 for the wrong one;
+    # deviations of (1, 0, 0, 1) from its mean: 4 x 0.25.
+    assert r2(PROBABILITIES, TRUTH) == pytest.approx(1 - (0.04 + 0.36 + 0.09 + 0.01))
+    assert r2(np.full((4, 2), 0.5), TRUTH) == pytest.approx(0)
+    assert r2(np.eye(2)[TRUTH], TRUTH) == 1
+
+
+def test_r2_is_over_the_classes_that_are_there() -> None:
+    assert r2(np.eye(3)[[0, 1]], np.array([0, 1])) == 1
+    assert np.isnan(r2(np.eye(2)[[0, 0]], np.array([0, 0])))
+
+
+def test_reliability_gives_what_lies_in_each_bin() -> None:
+    counts, confidence, hits = reliability(PROBABILITIES, TRUTH, bins=2)
+    assert counts.tolist() == [0, 4]
+    np.testing.assert_allclose(confidence, [0, 0.75])
+    np.testing.assert_allclose(hits, [0, 0.75])
 
 
 def test_precision_recall_and_f1_are_those_of_the_textbook() -> None:

@@ -29,6 +29,10 @@ RUN_FILES = {
     "samples.png",
     "curves.png",
     "confusion.png",
+    "classes.png",
+    "reliability.png",
+    "mistakes.png",
+    "report.html",
     "spec.json",
 }
 TINY = ("--architecture", "micro", "--batch-size", "8")
@@ -76,9 +80,10 @@ def test_the_spec_is_the_contract_that_was_asked_for(run_folder: Path) -> None:
 def test_the_metrics_say_how_they_came_about(run_folder: Path, drawn: Path) -> None:
     metrics = read_json(run_folder / "metrics.json")
     assert metrics["protocol"] == {
-        "selected_on": "validation (best epoch, temperature)",
+        "selected_on": "validation (best epoch by val_accuracy, temperature)",
         "scored_on": "test",
         "crops": "single",
+        "test_time_augmentation": "none",
         "labels": "folders",
     }
     data, versions = metrics["data"], metrics["versions"]

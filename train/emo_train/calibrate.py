@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SEARCH_STEPS = 60
+BOUNDS = (1 / 20, 20.0)
 
 
 def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
@@ -21,7 +22,7 @@ def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.float32]) -
         log_p = scaled - np.log(np.exp(scaled).sum(axis=1, keepdims=True))
         return float(-(targets * log_p).sum(axis=1).mean())
 
-    low, high = -np.log(20.0), np.log(20.0)
+    low, high = np.log(BOUNDS)
     for _ in range(SEARCH_STEPS):
         third = (high - low) / 3
         if loss(low + third) < loss(high - third):
@@ -29,6 +30,11 @@ def fit_temperature(logits: NDArray[np.float32], targets: NDArray[np.float32]) -
         else:
             low += third
     return round(float(np.exp((low + high) / 2)), 4)
+
+
+def at_bound(temperature: float) -> bool:
+    """Whether a fitted temperature is the end of the search, and not a minimum."""
+    return not BOUNDS[0] * 1.01 < temperature < BOUNDS[1] * 0.99
 
 
 def uncertain_below(classes: int) -> float:

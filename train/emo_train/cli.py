@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emo_edge.commands import new_app
+from emo_train.commands.logits import logits
 from emo_train.commands.presets import presets
 from emo_train.commands.synthesize import synthesize
 from emo_train.commands.train import train
@@ -20,12 +21,14 @@ app = new_app(
       emo-train --data fer2013/ --preset fer2013 --out runs/fer --epochs 60
       emo-train --config runs/fer/config.json --out runs/again
       emo-train --resume runs/fer
+      emo-train logits runs/large runs/larger --out teacher.npz
+      emo-train --data faces/ --out runs/b --teacher teacher.npz
       emo-train synthesize --out synthetic/
 
     Settings can stand in a TOML or YAML file too: `emo-train presets default` prints all."""
 )
 app.callback(invoke_without_command=True)(train)
-for command in (presets, synthesize):
+for command in (logits, presets, synthesize):
     app.command()(command)
 
 

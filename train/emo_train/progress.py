@@ -19,9 +19,9 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
 
     async_safe = True  # Keras then need not wait for the accelerator after every step
 
-    def __init__(self, epochs: int, steps: int) -> None:
+    def __init__(self, epochs: int, steps: int, metric: str) -> None:
         super().__init__()
-        self._epochs, self._steps = epochs, steps
+        self._epochs, self._steps, self._metric = epochs, steps, metric
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -58,5 +58,11 @@ class Progress(keras.callbacks.Callback):  # type: ignore[misc]
         self._console.print(
             f"epoch {epoch + 1:>3}/{self._epochs}  loss {scores['loss']:.3f}  "
             f"accuracy {scores['accuracy']:.1%}  validation {scores['val_accuracy']:.1%}  "
-            f"{seconds:.1f} s  about {left / 60:.1f} min left"
+            f"{self._chosen(scores)}{seconds:.1f} s  about {left / 60:.1f} min left"
         )
+
+    def _chosen(self, scores: dict[str, Any]) -> str:
+        """Return the metric that chooses the epoch, where the line does not show it already."""
+        if self._metric == "val_accuracy":
+            return ""
+        return f"{self._metric} {scores[self._metric]:.3f}  "

@@ -70,6 +70,13 @@ class Recipe:
     patience: int = setting(
         0, "Stop after so many epochs without a better one; 0 never stops.", least=0
     )
+    teacher_temperature: float = setting(
+        2.0, "At which a --teacher is imitated (Hinton et al. 2015).", least=0.1, most=100
+    )
+    teacher_weight: float = setting(
+        0.5, "Of a --teacher against the labels in the loss.", least=0, most=1
+    )
+    tensorboard: bool = setting(False, "Write event files for TensorBoard into the run.")
     seed: int = setting(
         0, "Of weights, shuffling, augmentation and splits.", least=0, most=2**32 - 1
     )

@@ -9,43 +9,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.contract import Image
-from emo_edge.faces import Faces
-from emo_edge.runfolder import BACKUP, BEST, HISTORY
+from emo_edge.runfolder import BACKUP, BEST, HISTORY, TEACHER, TENSORBOARD
 from emo_train.batches import steps_per_epoch, training_batches
 from emo_train.callbacks import Backup, KeepBest, Record, Reseed, read_history, write_history
+from emo_train.data import Dataset
+from emo_train.distillation import DistillationLoss, joined
 from emo_train.models import build_model
 from emo_train.progress import Progress
 from emo_train.recipe import Recipe
 from emo_train.scores import Scores
+from emo_train.teachers import Teacher
 
 EVALUATION_BATCH = 256
 
 
-def fit(
-    run: Path, train: Faces, validation: Faces, labels: tuple[str, ...], recipe: Recipe
-) -> keras.Model:
+def fit(run: Path, dataset: Dataset, recipe: Recipe, teacher: Teacher | None = None) -> keras.Model:
     """Train, resuming from `run` if a backup is there, and return the best epoch's model.
 
     Raises `DataError` if the loss stops being a number.
     """
     keras.utils.set_random_seed(recipe.seed)
+    train, validation = dataset.splits["train"], dataset.splits["validation"]
     steps = steps_per_epoch(len(train), recipe.batch_size)
+    classes = len(dataset.labels)
     _, height, width, channels = train.pixels.shape
-    shape = (height, width, channels)
-    model = build_model(recipe.architecture, shape, len(labels), recipe.dropout)
+    model = build_model(recipe.architecture, (height, width, channels), classes, recipe.dropout)
+    targets, loss = train.targets, _label_loss(recipe)
+    if teacher is not None:
+        targets = joined(targets, teacher.logits, recipe.teacher_temperature)
+        loss = DistillationLoss(
+            classes, recipe.teacher_temperature, recipe.teacher_weight, recipe.label_smoothing
+        )
     model.compile(
-        optimizer=_optimizer(recipe, steps),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=[Scores(len(labels), name="scores")],
+        optimizer=_optimizer(recipe, steps), loss=loss, metrics=[Scores(classes, name="scores")]
     )
     done = _restore(model, run, steps)
     best = KeepBest(run / BEST, run / HISTORY, recipe.select_by, recipe.patience)
     if done < recipe.epochs and not best.has_ended():
-        with Progress(recipe.epochs, steps) as progress:
+        with Progress(recipe.epochs, steps, recipe.select_by) as progress:
             model.fit(
-                training_batches(train, train.targets, recipe, done * steps),
+                training_batches(train, targets, recipe, done * steps),
                 steps_per_epoch=steps,
                 validation_data=(validation.pixels, validation.targets),
                 validation_batch_size=EVALUATION_BATCH,
@@ -57,11 +60,24 @@ def fit(
                     Reseed(steps),
                     Record(run / HISTORY),
                     best,
+                    *_tensorboard(run, recipe),
                     Backup(run / BACKUP),
                     progress,
                 ],
             )
     return keras.saving.load_model(run / BEST, compile=False)
+
+
+def _label_loss(recipe: Recipe) -> keras.losses.Loss:
+    return keras.losses.CategoricalCrossentropy(
+        from_logits=True, label_smoothing=recipe.label_smoothing
+    )
+
+
+def _tensorboard(run: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:
+    if not recipe.tensorboard:
+        return []
+    return [keras.callbacks.TensorBoard(str(run / TENSORBOARD), write_graph=False)]
 
 
 def _restore(model: keras.Model, run: Path, steps: int) -> int:
@@ -85,8 +101,8 @@ def _restore(model: keras.Model, run: Path, steps: int) -> int:
 
 def forget_progress(run: Path) -> None:
     """Remove what only a resumed training needs, and what a killed one was writing."""
-    for path in (run / BEST, run / BACKUP, *run.glob(".*.keras")):
-        path.unlink()
+    for path in (run / BEST, run / BACKUP, run / TEACHER, *run.glob(".*.keras")):
+        path.unlink(missing_ok=True)
 
 
 def logits_of(model: keras.Model, pixels: Image) -> NDArray[np.float32]:

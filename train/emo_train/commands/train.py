@@ -27,6 +27,13 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Folder with the pictures.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to make.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
+    teacher: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="RUN_OR_LOGITS",
+            help="Learn from this finished run or logits file too; several are averaged.",
+        ),
+    ] = None,
     preset: Annotated[
         str | None, typer.Option(help="A whole recipe: a name of `emo-train presets`.")
     ] = None,
@@ -42,7 +49,9 @@ def train(
     if context.invoked_subcommand is not None:
         return
     if resume is not None:
-        if chosen or any(given is not None for given in (data, out, preset, config)):
+        if chosen or any(
+            given is not None for given in (data, out, preset, config, teacher or None)
+        ):
             raise UsageError("--resume takes everything from the run: leave other options away")
         _train(resume, None)
         return
@@ -52,10 +61,10 @@ def train(
     data = data or known_data
     if data is None or out is None:
         raise UsageError("give --data DIR and --out RUN (see emo-train --help)")
-    _train(out, (data, recipe))
+    _train(out, (data, recipe, teacher or []))
 
 
-def _train(folder: Path, new: tuple[Path, Recipe] | None) -> None:
+def _train(folder: Path, new: tuple[Path, Recipe, list[Path]] | None) -> None:
     """Train `new` into `folder`, or go on with what is there."""
     require_workstation()
     from emo_train import run

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from emo_train.cli import app
+from emo_train.distillation import DistillationLoss, joined
+from running import assert_done, assert_refused, call
+
+TINY = ("--architecture", "micro", "--batch-size", "8", "--epochs", "1")
+LABELS = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+TEACHER = np.array([[2, -1], [0.5, 1], [-1, 1]], np.float32)
+STUDENT = np.array([[1, 0], [0, 0], [3, -1]], np.float32)
+
+
+def loss_of(loss: DistillationLoss, targets: np.ndarray) -> float:
+    return float(keras.ops.convert_to_numpy(loss(targets, STUDENT)))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits)
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def test_the_loss_is_that_of_the_paper() -> None:
+    p, q = softmax(TEACHER / 3), softmax(STUDENT / 3)
+    divergence = (p * np.log(p / q)).sum(axis=1).mean()
+    labels = -np.log(softmax(STUDENT)[LABELS == 1]).mean()
+    loss = DistillationLoss(2, temperature=3.0, weight=0.75, label_smoothing=0.0)
+    expected = 0.25 * labels + 0.75 * 9 * divergence
+    assert loss_of(loss, joined(LABELS, TEACHER, 3.0)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_a_teacher_the_labels_are_the_loss() -> None:
+    loss = DistillationLoss(2, temperature=3.0, weight=0.75, label_smoothing=0.1)
+    plain = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
+    expected = float(keras.ops.convert_to_numpy(plain(LABELS, STUDENT)))
+    assert loss_of(loss, LABELS) == pytest.approx(expected, rel=1e-5)
+
+
+def write_logits(path: Path, like: Path, **changes: object) -> Path:
+    with np.load(like) as file:
+        np.savez(path, **{**file, **changes})
+    return path
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory: pytest.TempPathFactory, run_folder: Path) -> Path:
+    path = tmp_path_factory.mktemp("teacher") / "teacher.npz"
+    assert_done(call(app, "logits", run_folder, run_folder, "--out", path, "--no-flip"))
+    return path
+
+
+def test_a_logits_file_holds_what_the_calibrated_runs_answer_to_training_faces(
+    cached: Path, run_folder: Path
+) -> None:
+    with np.load(cached) as file:
+        assert file["logits"].dtype == np.float16
+        assert file["logits"].shape == (54, 2)
+        assert list(file["labels"]) == ["happy", "sad"]
+        assert list(file["sources"]) == [str(run_folder)] * 2
+        # All training faces of so small a set calibrate: they come in the same order.
+        calibration = np.load(run_folder / "calibration.npz")
+        model = keras.saving.load_model(run_folder / "model.keras", compile=False)
+        answers = model.predict(calibration["pixels"], verbose=0)
+        temperature = json.loads((run_folder / "spec.json").read_text())["temperature"]
+        np.testing.assert_allclose(file["logits"], answers / temperature, rtol=2e-3, atol=2e-3)
+
+
+def test_a_student_learns_from_a_file_and_a_run(
+    tmp_path: Path, drawn: Path, run_folder: Path, cached: Path
+) -> None:
+    # By the teachers alone: the true labels are hidden from it.
+    options = ("--architecture", "micro", "--batch-size", "8", "--epochs", "6")
+    teachers = ("--teacher", cached, "--teacher", run_folder, "--teacher-weight", "1")
+    out = tmp_path / "student"
+    assert_done(call(app, "--data", drawn, "--out", out, *options, *teachers))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["training"]["teachers"] == [str(run_folder)] * 3
+    taught = json.loads((run_folder / "metrics.json").read_text())["top1"]
+    assert metrics["top1"] >= min(taught, 0.9) - 0.15
+    assert not (out / "teacher.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": np.array(["sad", "happy"])}, "knows the classes sad, happy"),
+        ({"rows": "0" * 64}, "other training faces"),
+        ({"pixels": "0" * 64}, "other training faces"),
+        ({"logits": np.zeros((53, 2), np.float16)}, "other training faces"),
+    ],
+    ids=["classes", "names", "pixels", "count"],
+)
+def test_answers_to_other_faces_are_refused(
+    tmp_path: Path, drawn: Path, cached: Path, changes: dict[str, object], words: str
+) -> None:
+    other = write_logits(tmp_path / "other.npz", cached, **changes)
+    refused = call(app, "--data", drawn, "--out", tmp_path / "run", *TINY, "--teacher", other)
+    assert_refused(refused, 3, str(other), words)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_teacher_with_another_view_of_the_same_faces_is_welcome(
+    tmp_path: Path, drawn: Path, cached: Path
+) -> None:
+    larger = write_logits(
+        tmp_path / "rgb.npz", cached, pixels="0" * 64, shape=np.array([96, 96, 3])
+    )
+    out = tmp_path / "run"
+    assert_done(call(app, "--data", drawn, "--out", out, *TINY, "--teacher", larger))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 broken"])
+def test_what_is_no_teacher_is_refused(tmp_path: Path, drawn: Path, content: bytes) -> None:
+    other = tmp_path / "other.npz"
+    other.write_bytes(content)
+    refused = call(app, "--data", drawn, "--out", tmp_path / "run", *TINY, "--teacher", other)
+    assert_refused(refused, 3, str(other), "neither a finished run nor")
+
+
+def test_an_unfinished_run_is_no_teacher(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    refused = call(app, "logits", tmp_path / "run", "--out", tmp_path / "teacher.npz")
+    assert_refused(refused, 3, "not a finished run")

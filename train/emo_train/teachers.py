@@ -1,0 +1,180 @@
+"""Teachers: what finished runs answer to the training faces, kept as one small file.
+
+A logits file is an .npz: `logits` float16[N,n] of the training faces as they are (no augmentation),
+`labels`, the identity of the faces (`rows`, `pixels`, `shape`) and `sources`, the runs averaged.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.artifacts import atomic_path, sha256
+from emo_edge.errors import DataError
+from emo_edge.faces import Faces
+from emo_edge.messages import say
+from emo_edge.runfolder import CONFIG, MODEL, SPEC
+from emo_edge.spec import ModelSpec
+from emo_train.loading import load_dataset
+
+# What numpy raises for files that are none of its own, or that lack something.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which faces a file's rows are.
+
+    Attributes:
+        rows: SHA-256 of the names and classes, in order.
+        pixels: SHA-256 of the prepared pixels.
+        shape: Of one prepared face. Teachers may see larger or coloured faces: only equal shapes
+            must have equal pixels.
+    """
+
+    rows: str
+    pixels: str
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, faces: Faces) -> Identity:
+        """Return the identity of a training split."""
+        rows = "\n".join(faces.names).encode() + np.ascontiguousarray(faces.truth).tobytes()
+        return cls(sha256(rows), sha256(faces.pixels.tobytes()), faces.pixels.shape[1:])
+
+    def fits(self, other: Identity) -> bool:
+        """Whether both are the same faces in the same order."""
+        same = self.shape != other.shape or self.pixels == other.pixels
+        return self.rows == other.rows and same
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Averaged logits float32[N,n] of the training faces, and where they come from."""
+
+    logits: NDArray[np.float32]
+    labels: tuple[str, ...]
+    identity: Identity
+    sources: tuple[str, ...]
+
+    def require(self, labels: tuple[str, ...], faces: Faces, name: Path) -> None:
+        """Raise `DataError` unless this teacher answered these very training faces."""
+        if self.labels != labels:
+            theirs, ours = ", ".join(self.labels), ", ".join(labels)
+            raise DataError(f"teacher {name} knows the classes {theirs}; this run has {ours}")
+        if len(self.logits) != len(faces) or not self.identity.fits(Identity.of(faces)):
+            raise DataError(
+                f"teacher {name} was made with other training faces than this run's; make it with "
+                "the same --data, --labels and --seed"
+            )
+
+    def save(self, path: Path) -> None:
+        """Write the logits file, whole or not at all."""
+        with atomic_path(path) as temporary:
+            np.savez_compressed(
+                temporary,
+                logits=self.logits.astype(np.float16),
+                labels=np.array(self.labels),
+                rows=self.identity.rows,
+                pixels=self.identity.pixels,
+                shape=np.array(self.identity.shape),
+                sources=np.array(self.sources),
+            )
+
+
+def read_teacher(path: Path) -> Teacher:
+    """Read a logits file; raises `DataError` for anything else."""
+    try:
+        with np.load(path) as file:
+            return Teacher(
+                file["logits"].astype(np.float32),
+                tuple(map(str, file["labels"])),
+                Identity(str(file["rows"]), str(file["pixels"]), tuple(map(int, file["shape"]))),
+                tuple(map(str, file["sources"])),
+            )
+    except UNREADABLE as error:
+        raise DataError(
+            f"teacher {path} is neither a finished run nor a file of emo-train logits: {error}"
+        ) from error
+
+
+def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teacher:
+    """Return what a finished run answers to its own training faces.
+
+    Its logits are divided by its temperature, so that an overconfident teacher of an ensemble does
+    not drown the others.
+
+    Args:
+        run: The run folder.
+        data: Where its data is now, if it has moved.
+        flip: Average with the answer to the mirrored face.
+    """
+    import keras
+
+    from emo_train.trainer import logits_of
+
+    config = _finished(run)
+    dataset = load_dataset({**config, "data": str(data)} if data else config)
+    spec = ModelSpec.from_json((run / SPEC).read_bytes())
+    model = keras.saving.load_model(run / MODEL, compile=False)
+    faces = dataset.splits["train"]
+    say(f"asking {run} about {len(faces)} training faces")
+    logits = logits_of(model, faces.pixels)
+    if flip:
+        logits = (logits + logits_of(model, faces.pixels[:, :, ::-1])) / 2
+    identity = Identity.of(faces)
+    return Teacher(logits / spec.temperature, spec.labels, identity, (str(run),))
+
+
+def _finished(run: Path) -> Mapping[str, Any]:
+    if not (run / SPEC).exists():
+        raise DataError(f"{run} is not a finished run: a teacher needs {SPEC} and {MODEL}")
+    return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
+
+
+def averaged(teachers: Sequence[tuple[Path, Teacher]]) -> Teacher:
+    """Return the ensemble: the mean of the logits, the geometric mean of the probabilities.
+
+    Hinton et al. 2015, section 1, allow either mean. Raises `DataError` if they answered different
+    faces.
+    """
+    _, first = teachers[0]
+    for name, other in teachers[1:]:
+        if other.labels != first.labels or not other.identity.fits(first.identity):
+            raise DataError(f"teachers {teachers[0][0]} and {name} answered different faces")
+    logits = np.mean([teacher.logits for _, teacher in teachers], axis=0)
+    sources = tuple(source for _, teacher in teachers for source in teacher.sources)
+    return Teacher(logits, first.labels, first.identity, sources)
+
+
+def open_teacher(path: Path) -> Teacher:
+    """Return the teacher of a run folder or a logits file."""
+    return ask_run(path) if path.is_dir() else read_teacher(path)
+
+
+def ensemble(paths: Sequence[Path], labels: tuple[str, ...], faces: Faces) -> Teacher | None:
+    """Return the average of teachers for these training faces; None where there are none.
+
+    Raises `DataError` for one that is no teacher of these faces.
+    """
+    teachers = [(path, open_teacher(path)) for path in paths]
+    for path, teacher in teachers:
+        teacher.require(labels, faces, path)
+    return averaged(teachers) if teachers else None
