@@ -50,7 +50,7 @@ class Attempt:
         self._newest: tuple[int, Picture, float] | None = None
         self._ends = False  # whether this camera's pictures carry JPEG's end marker
         self._sample, self._same_since = b"", 0.0
-        self._window = (time.monotonic(), 0)
+        self._window = (0.0, 0)
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
         self._thread.start()
@@ -120,6 +120,8 @@ class Attempt:
         return is_whole(picture, ends=self._ends)
 
     def _measure(self, now: float) -> None:
+        if self.arrived == 1:  # what came before was opening
+            self._window = (now, 1)
         since, before = self._window
         if now - since >= SLOW_SECONDS:
             self.rate = (self.arrived - before) / (now - since)

@@ -56,7 +56,8 @@ class _Supervisor:
         self._undecoded_since: float | None = None
         self._lost_at = 0.0
         self._back_at = time.monotonic()
-        self._retry_at, self._tries, self._hint = 0.0, 0, camera.hint()
+        self._retry_at, self._hint = 0.0, camera.hint()
+        self._tries = self._falls = 0
         self._index, self._taken = 0, -1
         self._said: set[str] = set()
 
@@ -170,8 +171,9 @@ class _Supervisor:
         self._let_go()
         if source.state == "delivering":
             self._lost_at = now
-            if now - self._back_at >= self._patience.steady:
-                self._tries = 0
+            # A camera that keeps falling off is not opened in a hurry.
+            self._falls = 0 if now - self._back_at >= self._patience.steady else self._falls + 1
+            self._tries = self._falls
             warn(f"{self._camera.name}: lost ({reason}); trying again until it is back")
         with self._health.lock:
             source.turn("lost", reason)
@@ -215,7 +217,7 @@ class _Supervisor:
             away = now - self._lost_at
             say(f"{self._camera.name}: back after {away:.1f} s: {self._attempt.capture.title}")
             self._back_at = now
-            self._said.discard("broken")
+            self._said.clear()
             with self._health.lock:
                 source.reopened += 1
                 source.turn("delivering")

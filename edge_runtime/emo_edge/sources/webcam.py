@@ -19,6 +19,7 @@ from emo_edge.sources.v4l2 import Node
 # After so long without the camera, another one that sits at the node that was asked for will do.
 REPLACED_SECONDS = 20.0
 COMPRESSED = ("MJPG", "JPEG")
+LONGEST_AGE = 2.0  # seconds; a stamp that is older is of another clock
 
 
 class Webcam:
@@ -30,7 +31,7 @@ class Webcam:
 
     def __init__(self, text: str, asked: Asked) -> None:
         self.name = f"camera {text}" if text.isdigit() else text
-        self._path = Path(f"/dev/video{text}" if text.isdigit() else text)
+        self._path = v4l2.DEVICES / f"video{text}" if text.isdigit() else Path(text)
         self._asked = asked
         self._known: Node | None = None
         self._others: set[tuple[str, str]] = set()
@@ -39,7 +40,7 @@ class Webcam:
     def open(self) -> OpenCvCapture:
         """Open it; raises `SourceError`, saying what is there instead."""
         node = self._node()
-        capture = _opened(node.path, self._asked)
+        capture = _opened(node, self._asked)
         if self._known is None:
             self._others = {n.device for n in v4l2.nodes() if n.device != node.device}
         self._known, self._missed_at = node, None
@@ -88,7 +89,8 @@ def _require(path: Path) -> Node:
     return node
 
 
-def _opened(path: Path, asked: Asked) -> OpenCvCapture:
+def _opened(node: Node, asked: Asked) -> OpenCvCapture:
+    path = node.path
     # A stalled camera then blocks read() for 2 s instead of 10.
     os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
     quieten_opencv()
@@ -135,6 +137,3 @@ class _TimedCapture(OpenCvCapture):
     def _captured_at(self, now: float) -> float:
         stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000.0
         return stamp if now - LONGEST_AGE < stamp <= now else now
-
-
-LONGEST_AGE = 2.0  # a stamp that is older is of another clock

@@ -1,0 +1,101 @@
+"""picamera2 needs a Raspberry Pi: a module with its names and manners takes its place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.streaming import number_of
+from emo_edge.errors import SourceError
+from emo_edge.sources import Asked, cameras, open_source
+
+MODULE = """
+import time
+from edge_runtime.streaming import numbered
+
+class Picamera2:
+    opened = []
+
+    @staticmethod
+    def global_camera_info():
+        return [{"Model": "imx708", "Num": 0}, {"Model": "ov5647", "Num": 1}]
+
+    def __init__(self, number):
+        if number == 1:
+            raise RuntimeError("Failed to acquire camera: Device or resource busy")
+        self.calls = []
+        self.number = 0
+        Picamera2.opened.append(self)
+
+    def create_video_configuration(self, main, controls):
+        return {"main": main, "controls": controls}
+
+    def configure(self, configuration):
+        self.configuration = configuration
+
+    def camera_configuration(self):
+        return self.configuration
+
+    def start(self):
+        self.calls.append("start")
+
+    def capture_array(self, name):
+        assert name == "main" and self.calls == ["start"]
+        time.sleep(0.005)
+        self.number += 1
+        return numbered(self.number - 1)
+
+    def stop(self):
+        self.calls.append("stop")
+
+    def close(self):
+        self.calls.append("close")
+"""
+
+
+@pytest.fixture
+def picamera2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the module where it is imported from."""
+    (tmp_path / "picamera2.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    return tmp_path / "picamera2.py"
+
+
+def test_it_is_configured_started_read_and_let_go(picamera2: Path) -> None:
+    with open_source("picamera2", asked=Asked(800, 600, 15)) as source:
+        frames = [next(source.frames) for _ in range(3)]
+    for frame in frames:
+        assert frame is not None
+        assert number_of(frame.image) == frame.index
+    (camera,) = sys.modules["picamera2"].Picamera2.opened
+    assert camera.configuration["main"] == {"size": (800, 600), "format": "RGB888"}
+    assert camera.configuration["controls"] == {"FrameRate": 15}
+    assert camera.calls == ["start", "stop", "close"]
+
+
+@pytest.mark.parametrize(("text", "message"), [("picamera2:1", "busy"), ("picamera2:2", "sees 2")])
+def test_a_camera_that_cannot_be_opened_is_refused(
+    picamera2: Path, text: str, message: str
+) -> None:
+    with pytest.raises(SourceError, match=message), open_source(text):
+        pass
+
+
+def test_where_it_cannot_be_imported_the_way_out_is_said(
+    picamera2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picamera2.write_text("raise ValueError('numpy.dtype size changed')")
+    with (
+        pytest.raises(SourceError, match=r"dtype size changed.*python3-picamera2.*rpicam"),
+        open_source("picamera2"),
+    ):
+        pass
+    assert not [camera for camera in cameras() if camera.name.startswith("picamera2")]
+
+
+def test_its_cameras_are_listed(picamera2: Path) -> None:
+    listed = {camera.name: camera.title for camera in cameras()}
+    assert (listed["picamera2:0"], listed["picamera2:1"]) == ("imx708", "ov5647")
