@@ -16,8 +16,11 @@ from emo_edge.version import __version__
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
 
 if TYPE_CHECKING:
+    from emo_edge.api import stream
     from emo_edge.classifier import Classifier
     from emo_edge.contract import Box, prepare, read_image
+    from emo_edge.detectors import make_detector
+    from emo_edge.errors import EmoError
     from emo_edge.pipeline import Reading, readings
     from emo_edge.sources import Frame, open_source
     from emo_edge.spec import ModelSpec
@@ -25,26 +28,33 @@ if TYPE_CHECKING:
 __all__ = [
     "Box",
     "Classifier",
+    "EmoError",
     "Frame",
     "ModelSpec",
     "Reading",
     "__version__",
+    "make_detector",
     "open_source",
     "prepare",
     "read_image",
     "readings",
+    "stream",
 ]
 
+# No name here may be that of a module: importing the module would replace it.
 _HOMES = {
     "Box": "contract",
     "Classifier": "classifier",
+    "EmoError": "errors",
     "Frame": "sources",
     "ModelSpec": "spec",
     "Reading": "pipeline",
+    "make_detector": "detectors",
     "open_source": "sources",
     "prepare": "contract",
     "read_image": "contract",
     "readings": "pipeline",
+    "stream": "api",
 }
 
 

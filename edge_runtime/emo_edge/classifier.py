@@ -9,9 +9,10 @@ import numpy as np
 
 from emo_edge.backends import Interpreter, find_backend
 from emo_edge.contract import Box, Image, Probabilities, prepare, probabilities
-from emo_edge.errors import ModelError, UsageError
+from emo_edge.errors import DataError, ModelError, UsageError
 from emo_edge.modelfile import Golden, ModelFile, read_labels, read_model
 from emo_edge.probe import refuse_crasher
+from emo_edge.shipped import find_model
 from emo_edge.spec import ModelSpec
 
 # Runtimes and CPUs differ by some steps of 1/256 in an int8 net (up to 21 seen on single values,
@@ -20,10 +21,14 @@ GOLDEN_MEAN_DIFFERENCE = 0.03
 
 
 class Classifier:
-    """A model file on this machine's runtime.
+    """A model file on this machine's runtime: a face in, its probabilities out.
+
+        classify = emo_edge.Classifier("small")
+        print(dict(zip(classify.spec.labels, classify(face))))
 
     Args:
-        path: A .tflite file made by emo-convert, or a plain one together with `labels`.
+        path: A .tflite file made by emo-convert, a plain one together with `labels`, or the name
+            of a shipped model.
         labels: Labels file for a plain .tflite; refused for a model that carries its own.
         input_range: What the pixels 0 and 255 become for a plain .tflite with a float input.
         backend: "auto", "tflite_runtime", "ai_edge_litert" or "tensorflow".
@@ -47,7 +52,7 @@ class Classifier:
         threads: int = 1,
         contained: bool = False,
     ) -> None:
-        self.path = Path(path)
+        self.path = find_model(path) if isinstance(path, str) else path
         model = read_model(self.path)
         scaling = _input_range(model, self.path, labels, input_range)
         runtime = find_backend(backend)
@@ -63,12 +68,24 @@ class Classifier:
         """Classify one face.
 
         Args:
-            image: uint8[H,W,3] BGR (or grey).
-            box: The face in pixels; None if the picture is a face crop already.
+            image: uint8[H,W,3] BGR, uint8[H,W,1] or uint8[H,W] grey.
+            box: The face in pixels of `image`; None if the picture is a face crop already. Faces of
+                a whole picture are found by `emo_edge.make_detector` or `emo_edge.stream`.
 
         Returns:
             float32[n] in the order of `spec.labels`, summing to 1.
+
+        Raises:
+            DataError: `image` is not such a picture.
         """
+        shape = np.shape(image)
+        fits = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))
+        if not (fits and min(shape) and getattr(image, "dtype", None) == np.uint8):
+            kind = getattr(image, "dtype", type(image).__name__)
+            raise DataError(
+                f"a picture is uint8[H,W,3] BGR or uint8[H,W] grey, not {kind}{list(shape)}; "
+                "read one with emo_edge.read_image(Path(...))"
+            )
         return self.classify(prepare(image, self.spec, box))
 
     def classify(self, pixels: Image) -> Probabilities:

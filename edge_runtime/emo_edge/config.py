@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 import textwrap
@@ -65,6 +64,8 @@ def read_config(
     values: dict[str, Any] = {}
     for key, value in _parsed(path).items():
         if key not in known:
+            import difflib
+
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see: emo-edge --help"
             raise UsageError(f"{path}: there is no option {key!r}; {hint}")
