@@ -84,7 +84,7 @@ class Classifier:
             kind = getattr(image, "dtype", type(image).__name__)
             raise DataError(
                 f"a picture is uint8[H,W,3] BGR or uint8[H,W] grey, not {kind}{list(shape)}; "
-                "read one with emo_edge.read_image(Path(...))"
+                "read one with emo_edge.read_image(path)"
             )
         return self.classify(prepare(image, self.spec, box))
 

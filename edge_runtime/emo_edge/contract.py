@@ -39,13 +39,13 @@ class Box(NamedTuple):
     score: float = 1.0
 
 
-def read_image(path: Path) -> Image:
+def read_image(path: Path | str) -> Image:
     """Return a picture as uint8[H,W,3] BGR: EXIF rotation applied, alpha dropped, 16 bit to 8.
 
     Raises `DataError` if the file is missing or is not a picture (see `decode_image`).
     """
     try:
-        with path.open("rb") as file:
+        with Path(path).open("rb") as file:
             encoded = file.read(MAX_PICTURE_BYTES + 1)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
