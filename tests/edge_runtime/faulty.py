@@ -20,7 +20,7 @@ Life = Iterator[Step]
 
 PERIOD = 0.005
 QUICK = Patience(
-    opening=1.0, silence=0.2, frozen=0.15, steady=30.0, first_pause=0.02, longest_pause=0.1,
+    opening=5.0, silence=0.4, frozen=0.15, steady=30.0, first_pause=0.02, longest_pause=0.1,
     stuck=0.3,
 )  # fmt: skip
 

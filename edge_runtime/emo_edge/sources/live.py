@@ -144,8 +144,10 @@ class _Supervisor:
         promised = attempt.capture.fps if attempt.capture else 0.0
         if attempt.rate is not None and attempt.rate < promised * SLOW_SHARE:
             self._say_once("slow", f"only {attempt.rate:.1f} of {promised:.0f} frames a second")
-        source.error = STILL if attempt.still else ""
-        if attempt.still:
+        again = attempt.still is not None and attempt.still == self._still
+        if source.state == "delivering":
+            source.error = STILL if again else ""
+        if again:
             self._say_once("still", STILL)
 
     def _notice_loss(self, attempt: Attempt) -> None:
@@ -172,8 +174,8 @@ class _Supervisor:
         if source.state == "delivering":
             self._lost_at = now
             # A camera that keeps falling off is not opened in a hurry.
-            self._falls = 0 if now - self._back_at >= self._patience.steady else self._falls + 1
-            self._tries = self._falls
+            self._falls = 1 if now - self._back_at >= self._patience.steady else self._falls + 1
+            self._tries = self._falls - 1
             warn(f"{self._camera.name}: lost ({reason}); trying again until it is back")
         with self._health.lock:
             source.turn("lost", reason)
@@ -192,6 +194,7 @@ class _Supervisor:
             self._index += self._attempt.arrived
             self._attempt, self._taken, self._counted = None, -1, [0, 0, 0]
             self._size, self._undecoded_since = (), None
+            self._said.clear()
 
     def _try_again(self, left: float) -> None:
         """Begin the next attempt if it is time, or wait a little."""
@@ -217,7 +220,6 @@ class _Supervisor:
             away = now - self._lost_at
             say(f"{self._camera.name}: back after {away:.1f} s: {self._attempt.capture.title}")
             self._back_at = now
-            self._said.clear()
             with self._health.lock:
                 source.reopened += 1
                 source.turn("delivering")

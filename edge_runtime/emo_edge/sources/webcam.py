@@ -110,9 +110,8 @@ def _opened(node: Node, asked: Asked) -> OpenCvCapture:
     width = round(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     height = round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     fps = capture.get(cv2.CAP_PROP_FPS)
-    title = (
-        f"{path}, {width}x{height} {code} at {fps:.0f} fps{_shortfall(asked, width, height, fps)}"
-    )
+    given = f"{width}x{height} {code} at {fps:.0f} fps{_shortfall(asked, width, height, fps)}"
+    title = f"{node.card} ({path}), {given}"
     if compressed:
         return _TimedCapture(capture, title, noisy=True, unpack=_packed)
     return _TimedCapture(capture, title, noisy=True)

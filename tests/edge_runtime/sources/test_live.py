@@ -54,7 +54,7 @@ def garbled(picture: bytes) -> bytes:
 
 def test_frames_are_new_and_counted_with_the_age_they_have() -> None:
     camera = Faulty(pictures())
-    with opened(camera) as (source, health):
+    with opened(camera, Patience()) as (source, health):
         first = next(f for f in source.frames if f is not None)
         time.sleep(0.2)
         late = next(f for f in source.frames if f is not None)
@@ -183,7 +183,7 @@ def test_a_picture_that_never_changes_is_opened_anew_once_and_then_believed(
     capsys: Captured,
 ) -> None:
     camera = Faulty(black(), black(), pictures())
-    with opened(camera) as (source, health):
+    with opened(camera, Patience(frozen=0.15)) as (source, health):
         until(source, lambda: health.source.error != "")  # "lost", at first
         until(source, lambda: "still picture" in health.source.error)
         assert health.source.state == "delivering"
@@ -195,7 +195,7 @@ def test_a_picture_that_never_changes_is_opened_anew_once_and_then_believed(
 
 def test_equal_pictures_of_an_encoder_are_no_sign_of_a_frozen_camera() -> None:
     camera = Faulty(black(), noisy=False)
-    with opened(camera) as (source, health):
+    with opened(camera, Patience(frozen=0.15)) as (source, health):
         until(source, lambda: health.source.frames > 80)
     assert camera.opened == 1
 
@@ -209,7 +209,7 @@ def test_broken_frames_among_good_ones_are_left_out_counted_and_said_once(
             yield jpeg(number)[: 200 + number % 50]
             yield garbled(jpeg(number))
 
-    with opened(Faulty(life())) as (source, health):
+    with opened(Faulty(life()), Patience()) as (source, health):
         frames = until(source, lambda: health.source.broken >= 20)
     assert [number_of(f.image) for f in frames] == [f.index for f in frames]
     assert capsys.readouterr().err.count("broken frame") == 2  # one line says it twice
@@ -217,7 +217,7 @@ def test_broken_frames_among_good_ones_are_left_out_counted_and_said_once(
 
 def test_pictures_without_an_end_marker_are_taken_from_a_camera_that_never_sends_one() -> None:
     camera = Faulty(jpeg(number)[:-2] for number in itertools.count())
-    with opened(camera) as (source, health):
+    with opened(camera, Patience()) as (source, health):
         frames = until(source, lambda: health.source.frames >= 20)
     assert [number_of(f.image) for f in frames] == [f.index for f in frames]
     assert health.source.broken == 0
@@ -241,7 +241,7 @@ def test_a_picture_that_waited_while_the_camera_fell_silent_is_too_old() -> None
     camera = Faulty(chain(pictures(count=5), silence()), pictures(start=1000))
     with opened(camera) as (source, _):
         assert next(source.frames) is not None
-        time.sleep(0.5)
+        time.sleep(0.8)
         late = next(f for f in source.frames if f is not None)
         assert number_of(late.image) >= 1000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,12 +57,12 @@ class Picamera2:
 
 
 @pytest.fixture
-def picamera2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def picamera2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Put the module where it is imported from."""
     (tmp_path / "picamera2.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
-    return tmp_path / "picamera2.py"
+    yield tmp_path / "picamera2.py"
+    sys.modules.pop("picamera2", None)
 
 
 def test_it_is_configured_started_read_and_let_go(picamera2: Path) -> None:
