@@ -17,7 +17,7 @@ from emo_bench.accuracy.paired import unpack_hits
 from emo_edge.artifacts import sha256
 from emo_edge.modelfile import pack, read_model
 from emo_edge.spec import ModelSpec
-from emo_train.fer2013 import FER_LABELS, FERPLUS_LABELS, VOTE_COLUMNS
+from emo_train.data.fer2013 import FER_LABELS, FERPLUS_LABELS, VOTE_COLUMNS
 from emo_train.synthetic import EXPRESSIONS, write_dataset
 from running import ASSETS, assert_done, assert_refused, call, draw_faces, run
 

@@ -12,19 +12,20 @@ from hypothesis import strategies as st
 
 from emo_edge.contract import prepare, read_image
 from emo_edge.errors import DataError
+from emo_edge.faces import stratified
 from emo_edge.spec import ModelSpec
-from emo_train.data import Dataset, class_folders, load_evaluation, load_folders, stratified
+from emo_train.data import Dataset, load_evaluation, open_layout, prepare_splits
 from running import draw_faces
 
 COUNTS = {"train": 10, "validation": 3, "test": 4}
 
 
 def spec_for(root: Path, colour: str = "grey") -> ModelSpec:
-    return ModelSpec(class_folders(root), 48, 48, colour=colour)
+    return ModelSpec(open_layout(root).labels, 48, 48, colour=colour)
 
 
 def load(root: Path, seed: int = 0, colour: str = "grey") -> Dataset:
-    return load_folders(root, spec_for(root, colour), seed)
+    return prepare_splits(open_layout(root), spec_for(root, colour), seed)
 
 
 def draw_split(folder: Path, labels: tuple[str, ...], count: int, seed: int) -> None:
@@ -146,6 +147,50 @@ def test_a_duplicate_is_dropped_from_the_split_that_judges(
     assert str(picture.relative_to(tmp_path)) in names
 
 
+def test_duplicates_stay_where_they_are_on_request(tmp_path: Path) -> None:
+    draw_splits(tmp_path, "train", "test")
+    picture = next((tmp_path / "train" / "happy").iterdir())
+    shutil.copy(picture, tmp_path / "test" / "happy" / "copy.png")
+    layout = open_layout(tmp_path)
+    dataset = prepare_splits(layout, spec_for(tmp_path), seed=0, keep_duplicates=True)
+    assert "test/happy/copy.png" in dataset.splits["test"].names
+    assert dataset.notes["duplicates_kept"] == {"validation": 0, "test": 1}
+
+
+@pytest.mark.parametrize("wrapped", ["archive", "images/images"])
+def test_folders_that_an_archive_adds_are_looked_through(tmp_path: Path, wrapped: str) -> None:
+    draw_splits(tmp_path / wrapped, "train", "test")
+    (tmp_path / "__MACOSX" / "train" / "happy").mkdir(parents=True)
+    hidden = tmp_path / wrapped / "train" / "happy" / "._a.png"
+    hidden.write_bytes(b"resource fork")
+    dataset = load(tmp_path)
+    assert dataset.labels == ("happy", "sad")
+    assert dataset.notes["unreadable_skipped"] == 0
+    assert len(dataset.splits["test"]) == 8
+
+
+def test_a_folder_beside_the_splits_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_splits(tmp_path, "train", "test", "extra")
+    load(tmp_path)
+    assert f"{tmp_path / 'extra'} is no split" in capsys.readouterr().err
+
+
+def test_cleaning_keeps_every_picture_with_its_label(tmp_path: Path) -> None:
+    import cv2
+
+    draw_tree(tmp_path, 12)
+    for number in range(3):
+        blank = np.full((48, 48), number, np.uint8)
+        cv2.imwrite(str(tmp_path / "happy" / f"{number:03d}-blank.png"), blank)
+    spec = spec_for(tmp_path)
+    for faces in load(tmp_path).splits.values():
+        for pixels, name, truth in zip(faces.pixels, faces.names, faces.truth, strict=True):
+            np.testing.assert_array_equal(pixels, prepare(read_image(tmp_path / name), spec)[0])
+            assert spec.labels[truth] == Path(name).parent.name
+
+
 def test_blank_pictures_do_not_train(tmp_path: Path) -> None:
     import cv2
 
@@ -166,7 +211,7 @@ def test_unreadable_pictures_are_named_counted_and_skipped(
     dataset = load(tmp_path)
     said = capsys.readouterr().err
     assert sum(map(len, dataset.splits.values())) == 20
-    assert sum(str(path) in said for path in broken) == 5
+    assert sum(f"sad/{path.name}" in said for path in broken) == 5
     assert "skipped 7 unreadable pictures in all" in said
 
 
@@ -214,17 +259,22 @@ def a_test_split_beside_classes(root: Path) -> None:
     draw_splits(root, "test")
 
 
+def two_training_folders(root: Path) -> None:
+    draw_splits(root, "train", "Training", "test")
+
+
 REFUSALS: list[tuple[Callable[[Path], object], str]] = [
     (absent, "does not exist"),
     (a_file, "is not a folder"),
     (lambda root: root.mkdir(), "holds no class folders with pictures"),
     (a_lonely_class, r"holds one class only \(happy\)"),
-    (a_single_picture, r"class angry has 1 usable picture"),
+    (a_single_picture, r"class angry has 1 usable training picture"),
     (an_untrained_class, "has classes that training lacks: angry"),
     (garbage_only, "holds no readable picture"),
-    (a_class_of_garbage, "class sad has no usable training picture"),
+    (a_class_of_garbage, "class sad has 0 usable training picture"),
     (known_test_pictures, "the test split is empty"),
     (a_test_split_beside_classes, "has a test split but no train/"),
+    (two_training_folders, "are both the train split"),
 ]
 
 

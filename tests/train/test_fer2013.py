@@ -11,15 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 from emo_edge.errors import DataError
 from emo_edge.spec import ModelSpec
-from emo_train.fer2013 import (
-    FERPLUS_LABELS,
-    LabelKind,
-    fer_labels,
-    ferplus_targets,
-    is_fer2013,
-    load_fer2013,
-    load_fer2013_evaluation,
-)
+from emo_train.data import Dataset, load_evaluation, open_layout, prepare_splits
+from emo_train.data.fer2013 import FERPLUS_LABELS, LabelKind, fer_labels, ferplus_targets
 from emo_train.synthetic import draw_identity, face_crop
 
 VOTES_HEADER = (
@@ -70,9 +63,8 @@ def spec_of(kind: LabelKind) -> ModelSpec:
     return ModelSpec(fer_labels(kind), 48, 48)
 
 
-def test_a_folder_with_the_csv_is_recognised(fer: Path) -> None:
-    assert is_fer2013(fer)
-    assert not is_fer2013(fer.parent)
+def load(root: Path, kind: LabelKind) -> Dataset:
+    return prepare_splits(open_layout(root, kind), spec_of(kind), seed=0)
 
 
 # votes: neutral happiness surprise sadness anger disgust fear contempt | unknown no-face
@@ -121,27 +113,27 @@ def test_whatever_the_votes_a_row_that_scores_trains_and_its_targets_sum_to_one(
 def test_each_usage_becomes_its_split(
     fer: Path, kind: LabelKind, rows: dict[str, list[int]]
 ) -> None:
-    dataset = load_fer2013(fer, spec_of(kind), kind, seed=0)
+    dataset = load(fer, kind)
     named = {split: [f"fer2013.csv:{row}" for row in chosen] for split, chosen in rows.items()}
     assert {split: list(faces.names) for split, faces in dataset.splits.items()} == named
     assert dataset.notes["fer2013_labels"] == kind
 
 
 def test_fer_labels_are_those_of_the_emotion_column(fer: Path) -> None:
-    splits = load_fer2013(fer, spec_of("fer"), "fer", seed=0).splits
+    splits = load(fer, "fer").splits
     assert [fer_labels("fer")[i] for i in splits["train"].truth] == ["happy", "sad", "neutral"]
 
 
 def test_soft_labels_keep_the_shares_and_hard_ones_do_not(fer: Path) -> None:
-    soft = load_fer2013(fer, spec_of("ferplus"), "ferplus-soft", seed=0).splits["train"]
-    hard = load_fer2013(fer, spec_of("ferplus"), "ferplus", seed=0).splits["train"]
+    soft = load(fer, "ferplus-soft").splits["train"]
+    hard = load(fer, "ferplus").splits["train"]
     np.testing.assert_allclose(soft.targets[1, :2], [0.5, 0.5])
     assert set(np.unique(hard.targets)) == {0.0, 1.0}
     np.testing.assert_array_equal(hard.targets.sum(axis=1), 1)
 
 
 def test_the_pixels_are_those_of_the_csv(fer: Path) -> None:
-    splits = load_fer2013(fer, spec_of("fer"), "fer", seed=0).splits
+    splits = load(fer, "fer").splits
     expected = np.array(face(5).split(), int).reshape(48, 48, 1)
     np.testing.assert_array_equal(splits["test"].pixels[0], expected)
 
@@ -152,14 +144,14 @@ def test_the_pixels_are_those_of_the_csv(fer: Path) -> None:
 def test_private_test_scores_a_finished_model(
     fer: Path, kind: LabelKind, usage: str, faces: int
 ) -> None:
-    scored = load_fer2013_evaluation(fer, spec_of(kind), kind)
+    scored = load_evaluation(fer, spec_of(kind))
     assert (len(scored.faces), scored.origin) == (faces, f"FER2013 {usage} ({kind})")
 
 
 def test_public_test_scores_where_private_test_is_absent(tmp_path: Path) -> None:
     rows = [f"3,{face(0)},Training", f"4,{face(1)},PublicTest", f"4,{face(0)},PublicTest"]
     write_csv(tmp_path, rows)
-    scored = load_fer2013_evaluation(tmp_path, spec_of("fer"), "fer")
+    scored = load_evaluation(tmp_path, spec_of("fer"))
     assert scored.origin == "FER2013 PublicTest (fer)"
     assert scored.seen.tolist() == [False, True]
 
@@ -167,7 +159,7 @@ def test_public_test_scores_where_private_test_is_absent(tmp_path: Path) -> None
 def test_a_csv_without_rows_that_score_cannot_score(tmp_path: Path) -> None:
     write_csv(tmp_path, [f"3,{face(0)},Training"])
     with pytest.raises(DataError, match="no row whose Usage is PrivateTest or PublicTest"):
-        load_fer2013_evaluation(tmp_path, spec_of("fer"), "fer")
+        load_evaluation(tmp_path, spec_of("fer"))
 
 
 GOOD = face(0)
@@ -192,7 +184,7 @@ GOOD = face(0)
 def test_a_bad_row_is_refused_with_its_line(tmp_path: Path, row: str) -> None:
     write_csv(tmp_path, [f"3,{GOOD},Training", row])
     with pytest.raises(DataError, match=r"fer2013\.csv line 3 is not a FER2013 row"):
-        load_fer2013(tmp_path, spec_of("fer"), "fer", seed=0)
+        load(tmp_path, "fer")
 
 
 def without_usage_column(root: Path) -> None:
@@ -230,7 +222,7 @@ def test_an_unusable_csv_is_refused(
 ) -> None:
     spoil(tmp_path)
     with pytest.raises(DataError, match=message):
-        load_fer2013(tmp_path, spec_of("fer"), "fer", seed=0)
+        load(tmp_path, "fer")
 
 
 @pytest.mark.parametrize(
@@ -247,10 +239,10 @@ def test_votes_that_do_not_fit_the_pixels_are_refused(
 ) -> None:
     write_votes(fer, rows)
     with pytest.raises(DataError, match=message):
-        load_fer2013(fer, spec_of("ferplus"), "ferplus", seed=0)
+        load(fer, "ferplus")
 
 
 def test_ferplus_without_the_votes_names_the_missing_file(fer: Path) -> None:
     (fer / "fer2013new.csv").unlink()
     with pytest.raises(DataError, match=r"cannot read .*fer2013new\.csv"):
-        load_fer2013(fer, spec_of("ferplus"), "ferplus", seed=0)
+        load(fer, "ferplus")

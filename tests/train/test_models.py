@@ -1,25 +1,34 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
-from emo_edge.errors import UsageError
-from emo_train.models import ARCHITECTURES, build_model, count_macs
+from emo_edge.errors import DataError, UsageError
+from emo_train.cli import app
+from emo_train.models import architecture_names, build_model, resolve_weights
+from emo_train.models.cost import count_macs
+from running import assert_done, assert_refused, call
 
 GREY, COLOUR = (48, 48, 1), (96, 96, 3)
 
 
-@pytest.mark.parametrize("classes", [2, 7])
-@pytest.mark.parametrize("shape", [GREY, COLOUR], ids=str)
-@pytest.mark.parametrize("name", ARCHITECTURES)
+FAST = ("micro", "small", "base", "classic")
+
+
+@pytest.mark.parametrize("shape", [GREY, (256, 256, 3), (8, 8, 1)], ids=str)
+@pytest.mark.parametrize("name", FAST)
 def test_every_architecture_maps_pixels_to_one_logit_a_class(
-    name: str, shape: tuple[int, int, int], classes: int
+    name: str, shape: tuple[int, int, int]
 ) -> None:
-    model = build_model(name, shape, classes, dropout=0.2)
+    model = build_model(name, shape, 3, dropout=0.2)
     assert model.input_shape == (None, *shape)
-    assert model.output_shape == (None, classes)
+    assert model.output_shape == (None, 3)
+    assert model.count_params() < 7e6
 
 
 def test_raw_pixels_are_scaled_inside_and_logits_come_out() -> None:
@@ -32,6 +41,158 @@ def test_raw_pixels_are_scaled_inside_and_logits_come_out() -> None:
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([kernel, bias + lift])
     np.testing.assert_allclose(model.predict(pixels, verbose=0), before + lift, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [GREY, (256, 256, 3)], ids=str)
+def test_a_transfer_net_sees_pixels_as_it_did_in_its_training(
+    shape: tuple[int, int, int],
+) -> None:
+    model = build_model("mobilenetv2", shape, 7, dropout=0.0)
+    assert model.input_shape == (None, *shape)
+    assert model.output_shape == (None, 7)
+    stem = model.get_layer("Conv1").input
+    seen = keras.Model(model.inputs, stem)
+    assert stem.shape[1] >= 96
+    values = seen.predict(np.full((1, *shape), 255.0, np.float32), verbose=0)
+    np.testing.assert_allclose(values, 1.0)
+
+
+def test_imagenet_weights_that_cannot_be_fetched_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    with pytest.raises(UsageError, match=r"vgg16 cannot be fetched.*--weights FILE"):
+        build_model("vgg16", COLOUR, 7, dropout=0.0, weights="imagenet")
+
+
+def no_network(*_: object, **__: object) -> None:
+    raise OSError("no network")
+
+
+def test_weights_are_taken_from_a_model_with_other_classes(tmp_path: Path) -> None:
+    source = build_model("micro", GREY, 2, dropout=0.0)
+    source.save(tmp_path / "model.keras")
+    for weights in (tmp_path, tmp_path / "model.keras"):
+        model = build_model("micro", GREY, 7, dropout=0.0, weights=str(weights))
+        pairs = zip(model.layers[:-1], source.layers[:-1], strict=True)
+        for mine, theirs in pairs:
+            for ours, other in zip(mine.get_weights(), theirs.get_weights(), strict=True):
+                np.testing.assert_array_equal(ours, other)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    build_model("micro", GREY, 2, dropout=0.0).save(tmp_path / "micro.keras")
+    (tmp_path / "broken.keras").write_bytes(b"no model")
+    with pytest.raises(UsageError, match="are not those of small"):
+        build_model("small", GREY, 2, 0.0, weights=str(tmp_path / "micro.keras"))
+    with pytest.raises(UsageError, match=r"no such file.*auto, none, imagenet"):
+        build_model("micro", GREY, 2, 0.0, weights="imagnet")
+    with pytest.raises(DataError, match="is not a Keras model"):
+        build_model("micro", GREY, 2, 0.0, weights=str(tmp_path / "broken.keras"))
+
+
+def test_automatic_weights_are_those_that_an_architecture_has() -> None:
+    assert resolve_weights("resnet50", "auto") == "imagenet"
+    assert resolve_weights("small", "auto") == "none"
+    assert resolve_weights("small", "runs/a") == "runs/a"
+    with pytest.raises(UsageError, match=r"small has no ImageNet weights.*mobilenetv2"):
+        resolve_weights("small", "imagenet")
+
+
+OWN = """
+import keras
+from keras import layers
+
+def net(shape, classes, last=None, extra=None):
+    inputs = keras.Input(shape)
+    x = layers.Rescaling(1 / 255)(inputs)
+    if extra is not None:
+        x = extra(x)
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))
+    return keras.Model(inputs, layers.Dense(classes, activation=last)(x))
+
+class Mine(layers.Layer):
+    def call(self, x):
+        return x
+
+def good(shape, classes):
+    return net(shape, classes)
+
+def nothing(shape, classes):
+    pass
+
+def fixed(shape, classes):
+    return net((32, 32, 3), classes)
+
+def binary(shape, classes):
+    return net(shape, 1)
+
+def softmax(shape, classes):
+    return net(shape, classes, "softmax")
+
+def foreign(shape, classes):
+    return net(shape, classes, extra=Mine())
+
+def function(shape, classes):
+    return net(shape, classes, extra=layers.Lambda(lambda x: x))
+
+def greedy(shape):
+    pass
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    name = f"own_nets_{os.getpid()}"
+    (tmp_path / f"{name}.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return name
+
+
+def test_a_function_of_the_users_own_is_an_architecture(own: str) -> None:
+    model = build_model(f"{own}:good", GREY, 7, dropout=0.0)
+    assert (model.input_shape, model.output_shape) == ((None, *GREY), (None, 7))
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("absent", "cannot import"),
+        ("nothing", "must return a Keras model"),
+        ("fixed", r"must take \(48, 48, 1\) pixels"),
+        ("binary", "must give 7 logits"),
+        ("softmax", "take the activation off"),
+        ("foreign", "layers that the converter cannot load: Mine"),
+        ("function", "layers that the converter cannot load: Lambda"),
+        ("greedy", r"must take \(input_shape, classes\)"),
+    ],
+)
+def test_a_function_that_breaks_the_contract_is_refused(
+    own: str, function: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_model(f"{own}:{function}", GREY, 7, dropout=0.0)
+
+
+def test_a_module_that_is_not_there_is_named() -> None:
+    with pytest.raises(UsageError, match=r"cannot import nowhere\.at_all:net"):
+        build_model("nowhere.at_all:net", GREY, 7, dropout=0.0)
+
+
+def test_the_list_of_models_says_what_each_costs(own: str) -> None:
+    outcome = call(app, "models", "micro", "--input-size", "64", "--colour", "rgb")
+    assert_done(outcome)
+    model = build_model("micro", (64, 64, 3), 7, dropout=0.0)
+    words = outcome.stdout.splitlines()[1].split()
+    assert words[:3] == [
+        "micro",
+        f"{model.count_params():,}",
+        f"{count_macs(model) / 1e6:.1f}",
+    ]
+    assert_done(call(app, "models", f"{own}:good"))
+    assert_refused(call(app, "models", "huge"), 2, "'huge'", ", ".join(architecture_names()))
 
 
 def test_an_unknown_architecture_lists_those_there_are() -> None:
@@ -53,10 +214,24 @@ def one_layer(layer: keras.layers.Layer, *shape: int) -> keras.Model:
         (one_layer(layers.Conv2D(4, 3, strides=2, padding="same"), 8, 8, 2), 4 * 4 * 4 * 9 * 2),
         (one_layer(layers.Conv2D(4, (5, 1), padding="same"), 8, 8, 2), 8 * 8 * 4 * 5 * 2),
         (one_layer(layers.Conv2D(4, 3, groups=2, padding="same"), 8, 8, 2), 8 * 8 * 4 * 9),
+        (one_layer(layers.DepthwiseConv2D(3, padding="same"), 8, 8, 2), 8 * 8 * 2 * 9),
+        (one_layer(layers.SeparableConv2D(4, 3, padding="same"), 8, 8, 2), 8 * 8 * 2 * (9 + 4)),
+        (one_layer(one_layer(layers.Dense(5), 7), 7), 35),
         (one_layer(layers.Dense(5), 7), 35),
         (one_layer(layers.ReLU(), 8, 8, 2), 0),
     ],
-    ids=["same", "valid", "strides", "oblong kernel", "groups", "dense", "relu"],
+    ids=[
+        "same",
+        "valid",
+        "strides",
+        "oblong kernel",
+        "groups",
+        "depthwise",
+        "separable",
+        "nested",
+        "dense",
+        "relu",
+    ],
 )
 def test_multiply_accumulates_are_those_counted_by_hand(model: keras.Model, macs: int) -> None:
     assert count_macs(model) == macs

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from emo_edge.commands import new_app
+from emo_train.commands.inspect import inspect
 from emo_train.commands.logits import logits
+from emo_train.commands.models import models
 from emo_train.commands.presets import presets
 from emo_train.commands.synthesize import synthesize
 from emo_train.commands.train import train
@@ -12,10 +14,12 @@ app = new_app(
     """Train a facial-expression classifier.
 
     The data is a folder of class folders (data/happy/*.png ...), optionally below train/, val/ and
-    test/, or a folder with fer2013.csv. Pictures are face crops; any number of classes from two.
+    test/, a folder with fer2013.csv, or NumPy arrays (.npz). Pictures are face crops; any number of
+    classes from two.
 
     \b
     Examples:
+      emo-train inspect faces/ --out look/
       emo-train --data faces/ --out runs/a
       emo-train --data faces/ --out runs/colour --colour rgb --input-size 96 --architecture base
       emo-train --data fer2013/ --preset fer2013 --out runs/fer --epochs 60
@@ -28,7 +32,7 @@ app = new_app(
     Settings can stand in a TOML or YAML file too: `emo-train presets default` prints all."""
 )
 app.callback(invoke_without_command=True)(train)
-for command in (logits, presets, synthesize):
+for command in (inspect, logits, models, presets, synthesize):
     app.command()(command)
 
 

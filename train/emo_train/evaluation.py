@@ -30,7 +30,7 @@ from emo_train import score_plots
 from emo_train.calibrate import at_bound, fit_temperature
 from emo_train.callbacks import best_epoch, read_history
 from emo_train.data import Dataset
-from emo_train.models import count_macs
+from emo_train.models.cost import count_macs
 from emo_train.recipe import Recipe
 from emo_train.trainer import logits_of
 

@@ -8,15 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from emo_edge.spec import ModelSpec
-from emo_train.data import Dataset, load_folders
-from emo_train.fer2013 import load_fer2013
+from emo_train.data import Dataset, Layout, open_layout, prepare_splits
+from emo_train.data.cache import cached
 from emo_train.recipe import Recipe
 
 
-def load_dataset(config: Mapping[str, Any]) -> Dataset:
-    """Load the splits that a config.json describes: the same faces in the same order every time."""
-    root, recipe = Path(config["data"]), Recipe.from_json(config["recipe"])
+def load_dataset(config: Mapping[str, Any], layout: Layout | None = None) -> Dataset:
+    """Load the splits that a config.json describes: the same faces in the same order every time.
+
+    `layout` is the data if it has been opened already.
+    """
+    recipe = Recipe.from_json(config["recipe"])
     spec = ModelSpec.from_json(json.dumps(config["spec"]))
-    if recipe.labels != "auto":
-        return load_fer2013(root, spec, recipe.labels, recipe.seed)  # type: ignore[arg-type]
-    return load_folders(root, spec, recipe.seed)
+    if layout is None:
+        root, cache = Path(config["data"]), config.get("cache")
+        layout = open_layout(cached(root, Path(cache)) if cache else root, recipe.labels)
+    return prepare_splits(layout, spec, recipe.seed, keep_duplicates=recipe.keep_duplicates)

@@ -42,7 +42,7 @@ class Recipe:
 
     labels: str = setting(
         "auto",
-        "Labels of FER2013 CSV files: auto is fer.",
+        "Labels of FER2013 files: auto is fer.",
         choices=("auto", "fer", "ferplus", "ferplus-soft"),
     )
     input_size: int = setting(48, "Side of the model's input in pixels.", least=8, most=1024)
@@ -50,7 +50,17 @@ class Recipe:
     crop_margin: float = setting(
         0.0, "How far the pictures reach beyond a face box, per side.", least=-0.4, most=2.0
     )
-    architecture: str = setting("small", "A name of `emo-train models`.")
+    keep_duplicates: bool = setting(
+        False, "Leave pictures that are in training too in the evaluation splits."
+    )
+    architecture: str = setting(
+        "small", "A name of `emo-train models`, or your own module:function."
+    )
+    weights: str = setting(
+        "auto",
+        "What to start from: none, imagenet, or a run folder or model file; auto is imagenet for "
+        "the nets that have it. The last layer is always new.",
+    )
     epochs: int = setting(30, "Passes over the training split.", least=1)
     batch_size: int = setting(64, "Faces a step.", least=1)
     learning_rate: float = setting(0.05, "Peak, reached after the warm-up.", above=0)

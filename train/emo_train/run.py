@@ -20,11 +20,12 @@ from emo_edge.spec import ModelSpec
 from emo_train import plots
 from emo_train.augment import augment
 from emo_train.calibrate import uncertain_below
-from emo_train.data import Dataset, class_folders
+from emo_train.data import Dataset, Layout, open_layout
+from emo_train.data.cache import cached
 from emo_train.evaluation import draw, evaluate
-from emo_train.fer2013 import fer_labels, is_fer2013
+from emo_train.inspection import show_survey
 from emo_train.loading import load_dataset
-from emo_train.models import ARCHITECTURES
+from emo_train.models import require_architecture, resolve_weights
 from emo_train.recipe import Recipe
 from emo_train.records import write_samples
 from emo_train.report import write_report
@@ -32,42 +33,46 @@ from emo_train.teachers import ensemble, read_teacher
 from emo_train.trainer import fit, forget_progress
 
 
-def configure(data: Path, recipe: Recipe, teachers: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return the configuration of a new run, JSON-ready; raises on data that cannot be used."""
-    if recipe.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise UsageError(f"unknown architecture {recipe.architecture!r}; choose from {known}")
-    if is_fer2013(data):
-        kind = "fer" if recipe.labels == "auto" else recipe.labels
-        recipe, labels = dataclasses.replace(recipe, labels=kind), fer_labels(kind)  # type: ignore[arg-type]
-    elif recipe.labels != "auto":
-        raise UsageError(f"--labels is for FER2013 CSV files; {data} holds no fer2013.csv")
-    else:
-        labels = class_folders(data)
+def configure(
+    data: Path, recipe: Recipe, cache: Path | None = None, teachers: Sequence[Path] = ()
+) -> tuple[dict[str, Any], Layout]:
+    """Return the configuration of a new run, JSON-ready, and its data, opened.
+
+    Raises on data that cannot be used.
+    """
+    require_architecture(recipe.architecture)
+    weights = resolve_weights(recipe.architecture, recipe.weights)
+    layout = open_layout(cached(data, cache) if cache else data, recipe.labels)
+    kind = str(layout.notes.get("fer2013_labels", recipe.labels))
+    recipe = dataclasses.replace(recipe, weights=weights, labels=kind)
     try:
         spec = ModelSpec(
-            labels=labels,
+            labels=layout.labels,
             height=recipe.input_size,
             width=recipe.input_size,
             colour=recipe.colour,  # type: ignore[arg-type]
             crop_margin=recipe.crop_margin,
-            threshold=uncertain_below(len(labels)),
+            threshold=uncertain_below(len(layout.labels)),
         )
     except ModelError as error:
         raise UsageError(str(error).removeprefix("model metadata: ")) from error
     return {
         "data": str(data.resolve()),
+        "cache": str(cache.resolve()) if cache else None,
         "teachers": [str(path.resolve()) for path in teachers],
         "recipe": recipe.to_json(),
         "spec": spec.to_json(),
-    }
+    }, layout
 
 
-def train(run: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Train by `config` into `run` (resuming what is there) and return its metrics."""
+def train(run: Path, config: Mapping[str, Any], layout: Layout | None = None) -> dict[str, Any]:
+    """Train by `config` into `run` (resuming what is there) and return its metrics.
+
+    `layout` is the data of a new run, opened already.
+    """
     spec = ModelSpec.from_json(json.dumps(config["spec"]))
     recipe = Recipe.from_json(config["recipe"])
-    dataset = load_dataset(config)
+    dataset = load_dataset(config, layout)
     _describe(dataset)
     # What has answered once is kept for a resumed run.
     taught = [run / TEACHER] if (run / TEACHER).exists() else map(Path, config["teachers"])
@@ -114,11 +119,12 @@ def _plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:
 
 
 def _describe(dataset: Dataset) -> None:
-    """Say what was found: counts per class and split."""
-    width = max(map(len, dataset.labels)) + 2
-    say(f"{'':<{width}}" + "".join(f"{name:>12}" for name in dataset.splits))
-    for index, label in enumerate(dataset.labels):
-        counts = [int((faces.truth == index).sum()) for faces in dataset.splits.values()]
-        say(f"{label:<{width}}" + "".join(f"{count:>12}" for count in counts))
+    """Say what was found, what of it will be used, and what was done to it."""
+    if dataset.survey is not None:
+        for line in show_survey(dataset.survey, result=False):
+            say(line)
+    used = ", ".join(f"{name} {len(faces):,}" for name, faces in dataset.splits.items())
+    say(f"used           {used}")
     for note, value in dataset.notes.items():
-        say(f"{note.replace('_', ' ')}: {value}")
+        if value:
+            say(f"{note.replace('_', ' ')}: {value}")

@@ -33,7 +33,10 @@ def fit(run: Path, dataset: Dataset, recipe: Recipe, teacher: Teacher | None = N
     steps = steps_per_epoch(len(train), recipe.batch_size)
     classes = len(dataset.labels)
     _, height, width, channels = train.pixels.shape
-    model = build_model(recipe.architecture, (height, width, channels), classes, recipe.dropout)
+    shape = (height, width, channels)
+    # A backup brings its own weights.
+    weights = "none" if (run / BACKUP).exists() else recipe.weights
+    model = build_model(recipe.architecture, shape, classes, recipe.dropout, weights)
     targets, loss = train.targets, _label_loss(recipe)
     if teacher is not None:
         targets = joined(targets, teacher.logits, recipe.teacher_temperature)

@@ -21,14 +21,13 @@ from emo_edge.errors import DataError, UsageError
 from emo_edge.faces import Faces, load_tree, one_hot
 from emo_edge.spec import ModelSpec
 from emo_train.data import Evaluation, copies, load_evaluation
-from emo_train.fer2013 import (
+from emo_train.data.fer2013 import (
     FER_LABELS,
     PIXELS,
     LabelKind,
     fer_labels,
     ferplus_targets,
     is_fer2013,
-    load_fer2013_evaluation,
 )
 
 Labels = Literal["auto", "fer", "ferplus"]
@@ -86,7 +85,7 @@ class Trials:
         elif is_fer2013(self._data):
             kind = self._kind(spec)
             canonical = replace(spec, labels=fer_labels(kind))
-            found = load_fer2013_evaluation(self._data, canonical, kind)
+            found = load_evaluation(self._data, canonical)
             trial = _in_order(_trial(found), canonical.labels, spec.labels)
         else:
             self._refuse_kind()

@@ -24,7 +24,12 @@ from emo_train.settings import takes_settings
 def train(
     context: typer.Context,
     chosen: Mapping[str, Any],
-    data: Annotated[Path | None, typer.Option(help="Folder with the pictures.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder with the pictures, or an .npz file.")
+    ] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Copy the data here once: for slow storage.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder to make.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with an interrupted run.")] = None,
     teacher: Annotated[
@@ -50,7 +55,7 @@ def train(
         return
     if resume is not None:
         if chosen or any(
-            given is not None for given in (data, out, preset, config, teacher or None)
+            given is not None for given in (data, cache_dir, out, preset, config, teacher or None)
         ):
             raise UsageError("--resume takes everything from the run: leave other options away")
         _train(resume, None)
@@ -61,22 +66,22 @@ def train(
     data = data or known_data
     if data is None or out is None:
         raise UsageError("give --data DIR and --out RUN (see emo-train --help)")
-    _train(out, (data, recipe, teacher or []))
+    _train(out, (data, recipe, cache_dir, teacher or []))
 
 
-def _train(folder: Path, new: tuple[Path, Recipe, list[Path]] | None) -> None:
+def _train(folder: Path, new: tuple[Path, Recipe, Path | None, list[Path]] | None) -> None:
     """Train `new` into `folder`, or go on with what is there."""
     require_workstation()
     from emo_train import run
     from emo_train.records import read_config, refuse_existing
 
     if new is None:
-        settings = read_config(folder)
+        settings, layout = read_config(folder), None
     else:
         refuse_existing(folder)
-        settings = run.configure(*new)
+        settings, layout = run.configure(*new)
         require_writable(folder / CONFIG)
-    metrics = run.train(folder, settings)
+    metrics = run.train(folder, settings, layout)
     say(
         f"top-1 {metrics['top1']:.1%} on {metrics['images']} {metrics['protocol']['scored_on']} "
         f"pictures; next: emo-convert {shlex.quote(str(folder))} --quantize int8"

@@ -1,4 +1,4 @@
-"""Architectures by name: small residual nets that keep full resolution early.
+"""Our own family: small residual nets that keep full resolution early.
 
 Plain 3x3 convolutions, batch norm, ReLU and addition: all of it folds, quantises and runs in int8
 on every TFLite runtime. Pixels 0-255 go in (scaling is a layer), logits come out.
@@ -11,8 +11,6 @@ from typing import Any
 
 import keras
 from keras import layers
-
-from emo_edge.errors import UsageError
 
 LARGEST_FULL_RESOLUTION = 64
 
@@ -35,12 +33,10 @@ ARCHITECTURES = {
 }
 
 
-def build_model(
+def build(
     name: str, input_shape: tuple[int, int, int], classes: int, dropout: float
 ) -> keras.Model:
     """Return an untrained model: float32[?,H,W,C] of raw pixels 0-255 -> logits float32[?,n]."""
-    if name not in ARCHITECTURES:
-        raise UsageError(f"unknown architecture {name!r}; choose from {', '.join(ARCHITECTURES)}")
     family = ARCHITECTURES[name]
     inputs = keras.Input(input_shape, name="pixels")
     # By 1/128 every pixel is exactly on the int8 grid (scale 1/128, zero point 0).
@@ -77,16 +73,3 @@ def _residual(x: Any, filters: int, strides: int) -> Any:
     x = layers.ReLU()(_conv(x, filters, kernel=3, strides=strides))
     x = _conv(x, filters, kernel=3)
     return layers.ReLU()(layers.Add()([x, shortcut]))
-
-
-def count_macs(model: keras.Model) -> int:
-    """Return the multiply-accumulates of one inference: convolutions and dense layers."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, layers.Conv2D):
-            _, height, width, filters = layer.output.shape
-            kernel = layer.kernel_size[0] * layer.kernel_size[1] * layer.input.shape[-1]
-            total += height * width * filters * kernel // layer.groups
-        elif isinstance(layer, layers.Dense):
-            total += layer.input.shape[-1] * layer.units
-    return int(total)

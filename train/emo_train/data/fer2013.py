@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_edge.contract import prepare
 from emo_edge.errors import DataError
-from emo_edge.faces import Faces, one_hot
-from emo_edge.spec import ModelSpec
-from emo_train.data import Dataset, Evaluation, copies, finish
+from emo_edge.faces import one_hot
+from emo_train.data.layout import Layout, Part
 
 PIXELS, VOTES = "fer2013.csv", "fer2013new.csv"
 
 LabelKind = Literal["fer", "ferplus", "ferplus-soft"]
+LABEL_KINDS: tuple[LabelKind, ...] = get_args(LabelKind)
 
 FER_LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 # The order of the votes' columns; the names are those of FER2013 where the two agree.
@@ -51,6 +50,7 @@ VOTE_COLUMNS = (
 )
 USAGES = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 SIDE = 48
+LEVELS = {str(level): level for level in range(256)}  # far faster than int()
 
 
 def is_fer2013(root: Path) -> bool:
@@ -63,32 +63,34 @@ def fer_labels(kind: LabelKind) -> tuple[str, ...]:
     return FER_LABELS if kind == "fer" else FERPLUS_LABELS
 
 
-def load_fer2013(root: Path, spec: ModelSpec, kind: LabelKind, seed: int) -> Dataset:
-    """Load FER2013: Training trains, PublicTest selects, PrivateTest scores where it is present.
+def open_fer2013(root: Path, kind: LabelKind, *, scoring: bool = False) -> Layout:
+    """Return the rows of fer2013.csv: Training, PublicTest (validates) and PrivateTest (scores).
 
     "ferplus-soft" trains on the shares of votes; rows that score have one majority either way.
+
+    Raises `DataError` for files that are not FER2013's, or have no usable row to train on or, for
+    `scoring`, to score.
     """
     rows = _read(root, kind)
-    splits = {}
-    for usage, name in USAGES.items():
-        chosen = rows.trains if usage == "Training" else rows.scores
-        faces = rows.faces(spec, (rows.usages == usage) & chosen)
-        if len(faces):
-            splits[name] = _hardened(faces) if kind == "ferplus" else faces
-    if "train" not in splits:
+    parts = {}
+    for usage, split in USAGES.items():
+        chosen = np.flatnonzero(
+            (rows.usages == usage) & (rows.trains if split == "train" else rows.scores)
+        )
+        if len(chosen):
+            parts[split] = _part(rows, chosen, f"FER2013 {usage} ({kind})")
+    if scoring and parts.keys() <= {"train"}:
+        raise DataError(f"{root / PIXELS} has no row whose Usage is PrivateTest or PublicTest")
+    if "train" not in parts and not scoring:
         raise DataError(f"{root / PIXELS} has no usable row whose Usage is Training")
-    return finish(Dataset(spec.labels, splits, {"fer2013_labels": kind}), seed)
+    kept = f"FER2013 CSV files, {kind} labels"
+    notes = {"fer2013_labels": kind}
+    return Layout(kept, fer_labels(kind), parts, labels_given=True, notes=notes)
 
 
-def load_fer2013_evaluation(root: Path, spec: ModelSpec, kind: LabelKind) -> Evaluation:
-    """Load the rows that score a finished model: PrivateTest where present, else PublicTest."""
-    rows = _read(root, kind)
-    training = rows.faces(spec, rows.usages == "Training")
-    for usage in ("PrivateTest", "PublicTest"):
-        faces = rows.faces(spec, (rows.usages == usage) & rows.scores)
-        if len(faces):
-            return Evaluation(faces, f"FER2013 {usage} ({kind})", copies(faces, [training]))
-    raise DataError(f"{root / PIXELS} has no row whose Usage is PrivateTest or PublicTest")
+def _part(rows: _Rows, chosen: NDArray[np.int64], origin: str) -> Part:
+    names = [f"{PIXELS}:{row}" for row in chosen]
+    return Part(names, rows.targets[chosen], lambda i: rows.pixels[chosen[i]], origin)
 
 
 @dataclass(frozen=True)
@@ -101,24 +103,23 @@ class _Rows:
     trains: NDArray[np.bool_]
     scores: NDArray[np.bool_]
 
-    def faces(self, spec: ModelSpec, chosen: NDArray[np.bool_]) -> Faces:
-        rows = np.flatnonzero(chosen)
-        pixels = np.empty((len(rows), *spec.input_shape[1:]), np.uint8)
-        for place, row in enumerate(rows):
-            pixels[place] = prepare(self.pixels[row], spec)[0]
-        return Faces(pixels, self.targets[rows], tuple(f"{PIXELS}:{row}" for row in rows))
-
 
 def _read(root: Path, kind: LabelKind) -> _Rows:
     usages, pixels, emotions = _read_pixels(root / PIXELS)
     if kind == "fer":
         everything = np.ones(len(usages), bool)
         return _Rows(usages, pixels, one_hot(emotions, len(FER_LABELS)), everything, everything)
-    return _Rows(usages, pixels, *ferplus_targets(_read_votes(root / VOTES, len(usages))))
+    return _Rows(usages, pixels, *targets_of(_read_votes(root / VOTES, len(usages)), kind))
 
 
-def _hardened(faces: Faces) -> Faces:
-    return replace(faces, targets=one_hot(faces.truth, len(FERPLUS_LABELS)))
+def targets_of(
+    votes: NDArray[np.int64], kind: LabelKind
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return `ferplus_targets`, made one-hot for "ferplus"."""
+    shares, trains, scores = ferplus_targets(votes)
+    if kind == "ferplus":
+        shares = one_hot(shares.argmax(axis=1), len(FERPLUS_LABELS))
+    return shares, trains, scores
 
 
 def ferplus_targets(
@@ -144,18 +145,21 @@ def _read_pixels(
     usages, faces, emotions = [], [], []
     for number, row in _rows(path, {"emotion", "pixels", "Usage"}):
         try:
-            face = np.array(row["pixels"].split(), np.int64).reshape(SIDE, SIDE)
-            if face.min() < 0 or face.max() > 255:
-                raise ValueError("a pixel is not within 0 to 255")
+            levels = bytes(map(LEVELS.__getitem__, row["pixels"].split()))
+            face = np.frombuffer(levels, np.uint8).reshape(SIDE, SIDE)
             emotion = int(row["emotion"])
             if not 0 <= emotion < len(FER_LABELS):
                 raise ValueError(f"emotion {emotion}")
             if row["Usage"] not in USAGES:
                 raise ValueError(f"Usage {row['Usage']!r} is none of {', '.join(USAGES)}")
-        except (ValueError, OverflowError) as error:
+        except KeyError as error:
+            raise DataError(
+                f"{path} line {number} is not a FER2013 row: {error} is no pixel (0 to 255)"
+            ) from error
+        except ValueError as error:
             raise DataError(f"{path} line {number} is not a FER2013 row: {error}") from error
         usages.append(row["Usage"])
-        faces.append(face.astype(np.uint8))
+        faces.append(face)
         emotions.append(emotion)
     if not faces:
         raise DataError(f"{path} holds no rows")

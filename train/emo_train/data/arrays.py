@@ -1,0 +1,216 @@
+"""Pictures in .npz files: images and labels, under any of the names that people give them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.contract import Image
+from emo_edge.errors import DataError
+from emo_edge.faces import one_hot
+from emo_train.data.fer2013 import FER_LABELS, FERPLUS_LABELS, LabelKind, targets_of
+from emo_train.data.layout import Layout, Part
+
+IMAGES, LABELS, VOTES = ("x", "images", "data"), ("y", "labels", "targets"), ("ferplus",)
+CLASS_NAMES = ("class_names", "classes", "label_names")
+SPLIT_NAMES = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev", "publictest"),
+    "test": ("test", "testing", "privatetest"),
+}
+LABELS_FILE = "labels.txt"
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def holds_arrays(root: Path) -> bool:
+    """Whether `root` is an .npz file or a folder with some."""
+    return (root.suffix == ".npz" and root.is_file()) or (root.is_dir() and any(root.glob("*.npz")))
+
+
+def open_arrays(root: Path, kind: LabelKind | None, *, scoring: bool = False) -> Layout:
+    """Return the pictures of .npz files.
+
+    One file with images and labels is a tree without splits; names such as x_train, train_images
+    or y_test, or one file per split (train.npz, test.npz ...), are its splits. Images are
+    [N,H,W], [N,H,W,1] or [N,H,W,3] in the order R, G, B, of bytes or of floats 0-1 or 0-255. Labels
+    are numbers, names or shares [N,n]. Class names stand in the file (`class_names`) or in a
+    labels.txt beside it; FER+ votes (`ferplus` [N,10]) are used as the FER+ protocol says.
+
+    Args:
+        root: File or folder.
+        kind: Which labels of a file that has FER+ votes; None is "fer".
+        scoring: Whether a training split may be missing.
+
+    Raises `DataError` for arrays that are none of these.
+    """
+    files = [root] if root.is_file() else sorted(root.glob("*.npz"))
+    found: dict[str, tuple[str, Arrays]] = {}
+    names: tuple[str, ...] | None = None
+    for file in files:
+        arrays = _load(file)
+        names = names or _class_names(file, arrays)
+        for split, part in _splits(file, arrays, alone=len(files) == 1).items():
+            if split in found:
+                raise DataError(f"{file} and {found[split][0]} both hold the {split} split")
+            found[split] = (file.name, part)
+    whole = list(found) == [""]
+    if whole:
+        found = {"train": found[""]}
+    if "train" not in found and not scoring:
+        raise DataError(f"{root} holds no training images (images, x_train, train.npz ...)")
+    votes = any("votes" in part for _, part in found.values())
+    if kind not in (None, "fer") and not votes:
+        raise DataError(f"{root} holds no FER+ votes (an array ferplus)")
+    read = _Labels(FER_LABELS if kind == "fer" and names is None else names, kind or "fer", votes)
+    first = "train" if "train" in found else next(iter(found))
+    labels = read.learn(found[first][1]["labels"])
+    parts = {split: read.part(split, name, part) for split, (name, part) in found.items()}
+    notes = {"fer2013_labels": read.kind} if votes else {}
+    given = votes or names is not None
+    return Layout("NumPy arrays", labels, parts, whole, given, notes)
+
+
+def _load(file: Path) -> Arrays:
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise DataError(f"cannot read {file}: {error}") from error
+    except Exception as error:  # zipfile and zlib have no common ancestor
+        raise DataError(f"{file} is not a whole .npz file: {error}") from error
+
+
+def _splits(file: Path, arrays: Arrays, *, alone: bool) -> dict[str, Arrays]:
+    """Return images, labels and votes of each split in a file; "" is a file without splits."""
+    found: dict[str, Arrays] = {}
+    for name, array in arrays.items():
+        words = re.split(r"[_\-. ]+", name.lower())
+        for role, aliases in (("images", IMAGES), ("labels", LABELS), ("votes", VOTES)):
+            rest = [word for word in words if word not in aliases]
+            if len(rest) == len(words) - 1:
+                split = _split_named(rest[0]) if rest else ""
+                if split is not None and len(rest) < 2:
+                    found.setdefault(split, {})[role] = array
+    whole = {split: part for split, part in found.items() if {"images", "labels"} <= part.keys()}
+    if not whole:
+        raise DataError(
+            f"{file} holds {', '.join(arrays) or 'nothing'}; expected images and labels, or "
+            "x_train, y_train, x_test, y_test"
+        )
+    if "" in whole and not alone:
+        split = _split_named(file.stem.lower())
+        if split is None:
+            raise DataError(f"{file}: name it train.npz, val.npz or test.npz")
+        return {split: whole[""]}
+    return whole
+
+
+def _split_named(word: str) -> str | None:
+    for split, names in SPLIT_NAMES.items():
+        if word in names:
+            return split
+    return None
+
+
+def _class_names(file: Path, arrays: Arrays) -> tuple[str, ...] | None:
+    for name in CLASS_NAMES:
+        if name in arrays:
+            return tuple(str(label) for label in arrays[name])
+    beside = file.parent / LABELS_FILE
+    if beside.is_file():
+        lines = beside.read_text(encoding="utf-8").splitlines()
+        return tuple(line.strip() for line in lines if line.strip())
+    return None
+
+
+class _Labels:
+    """How the labels of a data set are read; the same way in every split."""
+
+    def __init__(self, names: tuple[str, ...] | None, kind: LabelKind, votes: bool) -> None:
+        self.names, self.kind, self.votes = names, kind, votes
+
+    def learn(self, train: NDArray[Any]) -> tuple[str, ...]:
+        """Return the class names, from the training labels where nothing else says them."""
+        if self.votes:
+            self.names = FER_LABELS if self.kind == "fer" else FERPLUS_LABELS
+        elif self.names is None:
+            if train.ndim == 2 and train.shape[1] > 1:
+                self.names = tuple(str(i) for i in range(train.shape[1]))
+            elif train.dtype.kind in "US":
+                self.names = tuple(sorted({_text(label) for label in train.reshape(-1)}))
+            else:
+                self.names = tuple(str(i) for i in range(int(train.max(initial=0)) + 1))
+        if len(self.names) < 2:
+            raise DataError(f"the labels hold one class only ({self.names}); two are needed")
+        return self.names
+
+    def part(self, split: str, file: str, arrays: Arrays) -> Part:
+        images, labels = arrays["images"], arrays["labels"]
+        if len(images) != len(labels):
+            raise DataError(f"{file}: {len(images)} images, {len(labels)} labels in {split}")
+        rows = np.arange(len(images))
+        if self.votes and self.kind != "fer":
+            votes = arrays["votes"].astype(np.int64)
+            targets, trains, scores = targets_of(votes, self.kind)
+            rows = np.flatnonzero(trains if split == "train" else scores)
+        else:
+            targets = self._targets(file, labels)
+        picture = _reader(file, images)
+        names = [f"{file}:{split}:{row}" for row in rows]
+        return Part(names, targets[rows], lambda i: picture(int(rows[i])), f"{split} split")
+
+    def _targets(self, file: str, labels: NDArray[Any]) -> NDArray[np.float32]:
+        assert self.names is not None
+        if labels.ndim == 2 and labels.shape[1] == len(self.names):
+            totals = labels.sum(axis=1, keepdims=True)
+            if labels.min(initial=0) < 0 or not totals.all():
+                raise DataError(f"{file}: labels [N,{len(self.names)}] must be shares of a class")
+            return np.asarray(labels / totals, np.float32)
+        labels = labels.reshape(-1) if labels.ndim == 2 and labels.shape[1] == 1 else labels
+        if labels.ndim != 1:
+            raise DataError(f"{file}: labels have the shape {labels.shape}")
+        if labels.dtype.kind in "US":
+            places = {name: i for i, name in enumerate(self.names)}
+            unknown = sorted({_text(label) for label in labels} - set(places))
+            if unknown:
+                raise DataError(f"{file}: labels that training lacks: {', '.join(unknown)}")
+            labels = np.array([places[_text(label)] for label in labels])
+        if (labels != labels.astype(np.int64)).any() or labels.min(initial=0) < 0:
+            raise DataError(f"{file}: labels must be whole numbers from 0, names or shares")
+        if labels.max(initial=0) >= len(self.names):
+            raise DataError(
+                f"{file}: label {labels.max()}, but there are {len(self.names)} classes"
+            )
+        return one_hot(labels.astype(np.int64), len(self.names))
+
+
+def _text(label: Any) -> str:
+    return label.decode() if isinstance(label, bytes) else str(label)
+
+
+def _reader(file: str, images: NDArray[Any]) -> Any:
+    """Return a function from row to picture uint8, BGR or grey."""
+    grey = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1)
+    if not grey and not (images.ndim == 4 and images.shape[3] == 3):
+        raise DataError(f"{file}: images have the shape {images.shape}, not [N,H,W] or [N,H,W,3]")
+    scale = 1.0
+    if images.dtype != np.uint8:
+        low, high = float(images.min(initial=0)), float(images.max(initial=0))
+        if images.dtype.kind not in "uif" or not 0 <= low <= high <= 255:
+            raise DataError(f"{file}: pixels from {low:g} to {high:g}, not 0 to 1 or 0 to 255")
+        scale = 255.0 if images.dtype.kind == "f" and high <= 1 else 1.0
+
+    def picture(row: int) -> Image:
+        image = images[row]
+        if images.dtype != np.uint8:
+            image = np.rint(image * scale).astype(np.uint8)
+        if grey:
+            return np.asarray(image.reshape(image.shape[:2]), np.uint8)
+        return np.ascontiguousarray(image[..., ::-1])
+
+    return picture

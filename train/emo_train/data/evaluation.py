@@ -1,0 +1,83 @@
+"""What scores a finished model: the most independent pictures that a data set has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_edge.artifacts import sha256
+from emo_edge.errors import DataError, UsageError
+from emo_edge.faces import Faces
+from emo_edge.spec import ModelSpec
+from emo_train.data.dataset import prepare_splits
+from emo_train.data.layout import Layout
+from emo_train.data.reading import look, read
+from emo_train.data.recognise import open_layout
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Faces that score a finished model.
+
+    Attributes:
+        faces: As they are: nothing is removed.
+        origin: What they are, for the protocol.
+        seen: bool[N], which of them are copies of training faces.
+    """
+
+    faces: Faces
+    origin: str
+    seen: NDArray[np.bool_]
+
+
+def load_evaluation(root: Path, spec: ModelSpec) -> Evaluation:
+    """Load what scores a model: the test split, else validation, else a whole tree.
+
+    Of a tree that the model was trained on, only the split that scored then is loaded.
+
+    Raises `DataError` for pictures that cannot be used, `UsageError` for other classes than the
+    model's.
+    """
+    layout = open_layout(root, labels=spec.labels)
+    if layout.labels != spec.labels:
+        ours, theirs = ", ".join(spec.labels), ", ".join(layout.labels)
+        raise UsageError(f"the model's labels ({ours}) are not those of {layout.kind} ({theirs})")
+    for name in ("test", "validation"):
+        if name in layout.parts:
+            faces, seen = read(layout.parts[name], spec)
+            known = (
+                look(layout.parts["train"]).digests
+                if "train" in layout.parts
+                else np.array([], "S32")
+            )
+            return Evaluation(faces, layout.parts[name].origin, np.isin(seen.digests, known))
+    scored = _scored_split(layout, spec)
+    if scored is not None:
+        return Evaluation(scored, "test split of the training folder", np.zeros(len(scored), bool))
+    faces, _ = read(layout.parts["train"], spec)
+    return Evaluation(faces, "all pictures", np.zeros(len(faces), bool))
+
+
+def copies(faces: Faces, others: Sequence[Faces]) -> NDArray[np.bool_]:
+    """Return which faces have the very pixels of one of `others`: bool[N]."""
+    known = {sha256(pixels.tobytes()) for other in others for pixels in other.pixels}
+    return np.array([sha256(pixels.tobytes()) in known for pixels in faces.pixels], bool)
+
+
+def _scored_split(layout: Layout, spec: ModelSpec) -> Faces | None:
+    """Return the faces that scored the model's training, if it was trained on these very ones."""
+    if not spec.training or not layout.whole:
+        return None
+    recipe: dict[str, Any] = spec.training["recipe"]
+    keep = bool(recipe.get("keep_duplicates", False))
+    try:
+        dataset = prepare_splits(layout, spec, recipe["seed"], keep_duplicates=keep)
+    except DataError:  # too few pictures to have trained on
+        return None
+    trained_on = spec.training["metrics"]["data"]["sha256"]
+    return dataset.splits["test"] if dataset.fingerprint() == trained_on else None

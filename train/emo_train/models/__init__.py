@@ -1,0 +1,79 @@
+"""Architectures by name; `module:function` names one of the user's own.
+
+All take raw pixels 0-255 (scaling is a layer) and give logits, in layers that Keras ships, so that
+the converter needs none of this code.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from emo_edge.errors import UsageError
+from emo_train.models import applications, classic, custom, residual
+from emo_train.models.weights import AUTO, IMAGENET, NONE, take_weights
+
+DESCRIPTIONS = {
+    "micro": "residual 3x3 convolutions, made for int8",
+    "small": "the same, wider: the default",
+    "base": "the same, wider and deeper",
+    "classic": "stacked Conv-BN-ReLU-Pool-Dropout-Dense, as in the tutorials",
+    **{name: net.description for name, net in applications.NETS.items()},
+}
+
+
+def architecture_names() -> tuple[str, ...]:
+    """Return the names that `build_model` knows."""
+    return tuple(DESCRIPTIONS)
+
+
+def require_architecture(name: str) -> None:
+    """Raise `UsageError` unless `name` is known or is a `module:function`."""
+    if name not in DESCRIPTIONS and ":" not in name:
+        raise UsageError(
+            f"unknown architecture {name!r}; choose from {', '.join(DESCRIPTIONS)}, or give "
+            "module:function"
+        )
+
+
+def resolve_weights(architecture: str, weights: str) -> str:
+    """Return what "auto" means for an architecture; raises `UsageError` for what it cannot have."""
+    transfer = architecture in applications.NETS
+    if weights == AUTO:
+        return IMAGENET if transfer else NONE
+    if weights == IMAGENET and not transfer:
+        names = ", ".join(applications.NETS)
+        raise UsageError(f"{architecture} has no ImageNet weights; these have: {names}")
+    return weights
+
+
+def build_model(
+    name: str,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    dropout: float,
+    weights: str = NONE,
+) -> keras.Model:
+    """Return a model: float32[?,H,W,C] of raw pixels 0-255 -> logits float32[?,n].
+
+    Args:
+        name: One of `architecture_names`, or module:function.
+        input_shape: Height, width, channels (1 or 3).
+        classes: Number of logits.
+        dropout: Share dropped before the last layer (`custom` decides for itself).
+        weights: "none" starts from random weights, "imagenet" from those of keras.applications,
+            anything else from a file; the last layer is always new.
+
+    Raises `UsageError` for a name or weights that do not exist or do not fit.
+    """
+    require_architecture(name)
+    if name in residual.ARCHITECTURES:
+        model = residual.build(name, input_shape, classes, dropout)
+    elif name == "classic":
+        model = classic.build(input_shape, classes, dropout)
+    elif name in applications.NETS:
+        model = applications.build(name, input_shape, classes, dropout, weights)
+    else:
+        model = custom.build(name, input_shape, classes)
+    if weights not in (NONE, IMAGENET):
+        take_weights(model, name, weights)
+    return model
