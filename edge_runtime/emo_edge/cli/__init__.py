@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from emo_edge.cli import cameras, doctor, fetch_detector, init, models, run, service
+from emo_edge.cli import cameras, doctor, fetch_detector, init, models, run, service, tune
 from emo_edge.commands import Commands, errors_as_lines, new_app
 
 
@@ -43,6 +43,7 @@ app.command()(fetch_detector.fetch_detector)
 app.command()(doctor.doctor)
 app.command()(models.models)
 app.command()(init.init)
+app.command()(tune.tune)
 app.add_typer(service.app, name="service")
 
 

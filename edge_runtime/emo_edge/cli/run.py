@@ -16,6 +16,7 @@ from emo_edge.config import find_config, options_of, read_config
 from emo_edge.errors import NoFaceError, OutputError, UsageError
 from emo_edge.messages import say
 from emo_edge.shipped import DEFAULT, find_model
+from emo_edge.smallest import SMALLEST_FACE, SMALLEST_RANGE
 
 if TYPE_CHECKING:
     from emo_edge.sinks.opening import Outputs
@@ -57,7 +58,20 @@ def run(
     backend: Annotated[
         str, typer.Option(help="Runtime: auto, tflite_runtime, ai_edge_litert, tensorflow.")
     ] = "auto",
-    threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the runtime.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=64, help="Threads of the runtime (default: 1).")
+    ] = None,
+    no_tuned: Annotated[
+        bool, typer.Option("--no-tuned", help="Leave aside what emo-edge tune found.")
+    ] = False,
+    smallest_face: Annotated[
+        float,
+        typer.Option(
+            min=SMALLEST_RANGE[0],
+            max=SMALLEST_RANGE[1],
+            help="Smallest face to find, as a fraction of the picture; larger is cheaper.",
+        ),
+    ] = SMALLEST_FACE,
     max_fps: Annotated[
         float | None, typer.Option(min=0.01, help="Analyse at most so many frames a second.")
     ] = None,
@@ -135,6 +149,8 @@ def run(
         detector=detector,
         backend=backend,
         threads=threads,
+        tuned=not no_tuned,
+        smallest_face=smallest_face,
         max_fps=max_fps,
         celsius_limit=celsius_limit,
         outputs=Outputs(jsonl, csv, record, snapshot, log_size, page, broker),
@@ -173,6 +189,19 @@ def _asked(size: str | None, fps: float | None) -> Asked | None:
     return Asked(width, height, fps)
 
 
+def _tuned(model: Path) -> tuple[Path, str, int]:
+    """Return model file, backend and threads: those that `emo-edge tune` found, or the defaults."""
+    from emo_edge.tuning.memory import recall
+
+    best, outdated = recall(model)
+    if outdated:
+        say(f"what emo-edge tune found is out of date ({outdated}): run it again")
+    if best is None:
+        return model, "auto", 1
+    say(f"tuned: {best.model.name} on {best.backend}, {best.threads} thread(s)")
+    return best.model, best.backend, best.threads
+
+
 def _told(context: typer.Context, name: str) -> bool:
     """Whether the command line says this option, rather than the configuration file."""
     origin = context.get_parameter_source(name)
@@ -189,7 +218,9 @@ def _run_loop(
     input_range: tuple[float, float] | None,
     detector: str,
     backend: str,
-    threads: int,
+    threads: int | None,
+    tuned: bool,
+    smallest_face: float,
     max_fps: float | None,
     celsius_limit: float | None,
     outputs: Outputs,
@@ -207,9 +238,16 @@ def _run_loop(
     from emo_edge.sources import open_source
 
     asked = _asked(size, fps)
-    find = make_detector(detector)
+    find = make_detector(detector, smallest_face)
+    if tuned and backend == "auto" and threads is None:
+        model, backend, threads = _tuned(model)
     load = partial(
-        Classifier, model, labels=labels, input_range=input_range, backend=backend, threads=threads
+        Classifier,
+        model,
+        labels=labels,
+        input_range=input_range,
+        backend=backend,
+        threads=threads or 1,
     )
     classifier = load()
     health, pace = Health(), Pace(max_fps)
@@ -217,7 +255,7 @@ def _run_loop(
 
     def for_pictures() -> Pipeline:
         name = best_detector() if detector == "auto" else detector
-        return Pipeline(make_detector(name), load(), spec, "stills")
+        return Pipeline(make_detector(name, smallest_face), load(), spec, "stills")
 
     # The sinks are closed before signals may end the process again.
     with (
@@ -236,6 +274,7 @@ def _run_loop(
         return
     if not health.loop.readings:
         raise NoFaceError(
-            f"no face found in {health.source.name}: faces must be frontal and larger than 1/16 of "
-            "the picture; for pictures that are face crops add --detector none"
+            f"no face found in {health.source.name}: faces must be frontal and larger than "
+            f"1/{1 / smallest_face:.0f} of the picture; for pictures that are face crops add "
+            "--detector none"
         )

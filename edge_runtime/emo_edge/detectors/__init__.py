@@ -10,16 +10,17 @@ from emo_edge.detectors.haar import haar
 from emo_edge.detectors.yunet import yunet
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
+from emo_edge.smallest import SMALLEST_FACE
 
 Detector = Callable[[Image], Sequence[Box]]
 
 
-def auto() -> Detector:
+def auto(smallest: float = SMALLEST_FACE) -> Detector:
     """Return YuNet if it was fetched, else Haar, saying which on stderr."""
     best = best_detector()
     hint = "; for a better one run: emo-edge fetch-detector" if best == "haar" else ""
     say(f"face detector: {best}{hint}")
-    return make_detector(best)
+    return make_detector(best, smallest)
 
 
 def best_detector() -> str:
@@ -27,7 +28,7 @@ def best_detector() -> str:
     return "yunet" if yunet_fetched() else "haar"
 
 
-def whole_picture() -> Detector:
+def whole_picture(smallest: float = SMALLEST_FACE) -> Detector:  # noqa: ARG001 (all are made alike)
     """Return a detector that takes every picture for one face (for folders of face crops)."""
 
     def detect(image: Image) -> list[Box]:
@@ -37,7 +38,7 @@ def whole_picture() -> Detector:
     return detect
 
 
-DETECTORS: dict[str, Callable[[], Detector]] = {
+DETECTORS: dict[str, Callable[[float], Detector]] = {
     "auto": auto,
     "yunet": yunet,
     "haar": haar,
@@ -45,8 +46,13 @@ DETECTORS: dict[str, Callable[[], Detector]] = {
 }
 
 
-def make_detector(name: str) -> Detector:
-    """Return the named detector; raises `UsageError` listing the names there are."""
+def make_detector(name: str, smallest: float = SMALLEST_FACE) -> Detector:
+    """Return the named detector; raises `UsageError` listing the names there are.
+
+    Args:
+        name: One of `DETECTORS`.
+        smallest: Width of the smallest face to find, as a fraction of the picture's longer side.
+    """
     if name not in DETECTORS:
         raise UsageError(f"unknown detector {name!r}; choose from {', '.join(DETECTORS)}")
-    return DETECTORS[name]()
+    return DETECTORS[name](smallest)

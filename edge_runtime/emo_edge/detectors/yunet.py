@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import Box, Image
 from emo_edge.detectors.fetch import read_yunet
+from emo_edge.smallest import SMALLEST_FACE
 
-# Measured on 43 faces in 9 pictures (dlib) and 8 pictures without: at 320 and a score of 0.75 all
-# faces down to 1/16 of the picture are found and only a dog's is not one; 480 costs 2.5 times as
-# much and finds 1/27, from 0.85 on faces are missed. 0.3 is OpenCV's own overlap.
-LONG_SIDE = 320
+# Measured on 43 faces in 9 pictures (dlib) and 8 pictures without: faces of 20 pixels and more in
+# the picture that is searched are all found (of 1/16, 1/12, 1/8 of the picture: 43 of 43, 21 of 21,
+# 10 of 10), and at 1/16 and a score of 0.75 only a dog's is not one; from 0.85 on faces are missed.
+# 0.3 is OpenCV's own overlap.
+SMALLEST_PIXELS = 20
 SCORE = 0.75
 OVERLAP = 0.3
 # With a side of up to 32 pixels OpenCV 4.10 reads memory that nobody wrote and sees phantom
@@ -31,16 +33,21 @@ HAAR_SIDE = 1.26
 EYES_TO_MOUTH = 0.30
 
 
-def yunet() -> Callable[[Image], list[Box]]:
+def yunet(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
     """Return YuNet as a detector, whose boxes are squares like Haar's.
+
+    Args:
+        smallest: Width of the smallest face to find, as a fraction of the picture's longer side;
+            the cost falls with its square.
 
     Raises `UsageError` if its file was not fetched, `ModelError` if that is damaged.
     """
     network, nothing = np.frombuffer(read_yunet(), np.uint8), np.empty(0, np.uint8)
+    long_side = round(SMALLEST_PIXELS / smallest)
     detector = cv2.FaceDetectorYN.create("onnx", network, nothing, (320, 320), SCORE, OVERLAP)
 
     def detect(image: Image) -> list[Box]:
-        searched, across, down = _reduced(image)
+        searched, across, down = _reduced(image, long_side)
         detector.setInputSize(searched.shape[1::-1])  # costs nothing, also when it is another
         _, rows = detector.detect(searched)
         if rows is None:  # no face
@@ -50,10 +57,10 @@ def yunet() -> Callable[[Image], list[Box]]:
     return detect
 
 
-def _reduced(image: Image) -> tuple[Image, float, float]:
+def _reduced(image: Image, long_side: int) -> tuple[Image, float, float]:
     """Return what is searched, and how many pixels of `image` one of its is across and down."""
     height, width = image.shape[:2]
-    scale = min(1.0, LONG_SIDE / max(height, width))
+    scale = min(1.0, long_side / max(height, width))
     columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
     if scale < 1.0:
         small = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)

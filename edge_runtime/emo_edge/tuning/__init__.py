@@ -1,0 +1,1 @@
+"""Which runtime, model variant and number of threads is fastest on this very board."""
