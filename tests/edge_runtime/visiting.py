@@ -118,13 +118,13 @@ class Visited:
     def events(self) -> Iterator[Iterator[tuple[str, Any]]]:
         """Listen: (event, data), one after the other."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection.request("GET", "/api/readings")
+        answer = connection.getresponse()
         try:
-            connection.request("GET", "/api/readings")
-            answer = connection.getresponse()
             assert answer.headers["Content-Type"] == "text/event-stream"
             yield parsed(answer)
         finally:
-            connection.close()
+            answer.close()
 
 
 def until_hung_up(connection: socket.socket) -> bytes:
