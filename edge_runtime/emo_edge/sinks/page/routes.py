@@ -90,12 +90,13 @@ def _readings(talk: Conversation) -> None:
 
 def _picture(pictures: Callable[[Conversation], Pictures]) -> Route:
     def send(talk: Conversation) -> Answer:
-        number = talk.query.get("after", "0")
+        after = talk.query.get("after")
+        number = after or "0"
         if not (number.isascii() and number.isdigit() and len(number) <= 15):
             return refusal(400, "after is not a number")
         with talk.site.viewers.take():
             picture = pictures(talk).after(int(number), PICTURE_SECONDS)
-        if picture is None and int(number):
+        if picture is None and after is not None:  # whoever says so asks again
             return Answer(204, "image/jpeg", b"")
         if picture is None:
             return refusal(503, "there is no picture yet", {"Retry-After": "2"})

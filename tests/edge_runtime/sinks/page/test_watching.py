@@ -245,7 +245,7 @@ def test_who_opens_the_page_later_sees_the_last_minutes(visited: Visited) -> Non
         _, hello = next(events)
     ((at, track, label, percent),) = hello["history"]
     assert (track, label, sum(percent), percent[LABELS.index("sad")]) == (1, "sad", 100, 80)
-    assert 0 <= hello["now"] - at < PATIENCE
+    assert hello["now"] - at == pytest.approx(0, abs=PATIENCE)
 
 
 def test_a_slow_listener_misses_readings_and_gets_the_newest(visited: Visited) -> None:
