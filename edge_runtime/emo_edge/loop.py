@@ -60,7 +60,9 @@ def run(
             deliver(sinks, frame, found)
             with health.lock:
                 health.loop.took(time.monotonic(), age, stages.take(), len(found))
-        if _beat(beats, stop) or _rest(began, pace, beats, stop):
+        if _beat(beats, stop):
+            return
+        if frame is not None and _rest(began, pace, beats, stop):
             return
 
 

@@ -20,7 +20,7 @@ class Frame:
         index: Number of the frame in its source, from 0; a live source skips some.
         captured_at: Seconds on the source's clock: `time.monotonic` for a live source, the position
             in the recording for a video, the index for pictures.
-        grabbed_at: `time.monotonic` seconds at which this process got the frame.
+        grabbed_at: `time.monotonic` seconds at which it was captured, or read from a file.
         name: File name of a picture, else the name of the source.
     """
 

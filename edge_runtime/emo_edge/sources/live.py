@@ -129,7 +129,7 @@ class _Supervisor:
         with self._health.lock:
             self._health.source.skipped += number - self._taken - 1
         self._taken = number
-        return Frame(image, self._index + number, at, now, self._camera.name)
+        return Frame(image, self._index + number, at, at, self._camera.name)
 
     def _count(self, attempt: Attempt) -> None:
         """Bring the health up to date with what the thread saw."""

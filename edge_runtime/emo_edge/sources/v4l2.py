@@ -97,7 +97,7 @@ def formats(path: Path) -> dict[str, list[str]]:
             question = functools.partial(_about_format, kind)
             codes = [FORMAT.unpack(a)[4] for a in _enumerate(handle, VIDIOC_ENUM_FMT, question)]
             if codes:
-                return {_text(code): _sizes(handle, code) for code in codes}
+                return {_name(code): _sizes(handle, code) for code in codes}
     return {}
 
 
@@ -134,6 +134,11 @@ def _open(path: Path) -> Iterator[int]:
         yield handle
     finally:
         os.close(handle)
+
+
+def _name(code: bytes) -> str:
+    big_endian = code[3] & 0x80  # V4L2_PIX_FMT_BE
+    return _text(code[:3] + bytes([code[3] & 0x7F])) + ("-BE" if big_endian else "")
 
 
 def _text(field: bytes) -> str:

@@ -25,7 +25,7 @@ from emo_edge.sources.webcam import Webcam
 
 CAPTURE, METADATA, CODEC = 0x0420_0001, 0x00A0_0000, 0x0420_8000
 OWN = 0x8000_0000  # device_caps are valid
-FORMATS = {b"MJPG": [(640, 480), (1280, 720)], b"YUYV": [(640, 480)]}
+FORMATS = {b"MJPG": [(640, 480), (1280, 720)], b"YUYV": [(640, 480)], b"Y16\xa0": []}
 
 
 @dataclass
@@ -144,6 +144,7 @@ def test_cameras_are_listed_with_what_they_give_and_other_nodes_are_told_apart(
         f"0            HD Webcam C270 (uvcvideo, usb-0000:01:00.0-1.2, {node}0)",
         "               MJPG 640x480, 1280x720",
         "               YUYV 640x480",
+        "               Y16-BE",
     ]
     others = [line for line in listed.stderr.splitlines() if "gives no pictures" in line]
     assert [line.split(":")[0] for line in others] == [f"{node}1", f"{node}2", f"{node}10"]
