@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from emo_bench.commands.accuracy import accuracy
+from emo_bench.commands.compare import compare
 from emo_bench.commands.demo import demo
 from emo_bench.commands.detectors import detectors
+from emo_bench.commands.everything import everything
 from emo_bench.commands.latency import latency
 from emo_bench.commands.pipeline import pipeline
 from emo_edge.commands import new_app, show_version
@@ -20,6 +22,8 @@ app = new_app(
     Examples:
       emo-bench latency face-int8.tflite face-float32.tflite
       emo-bench accuracy face-int8.tflite --data faces/
+      emo-bench all runs/a --report report/
+      emo-bench compare yesterday.json today.json --max-slowdown 10% --max-drop 0.5
       emo-bench demo --out demo/"""
 )
 
@@ -33,8 +37,9 @@ def start(
     """Take the options that all benchmarks share."""
 
 
-for command in (latency, accuracy, pipeline, detectors, demo):
+for command in (latency, accuracy, pipeline, detectors, compare, demo):
     app.command()(command)
+app.command("all")(everything)
 
 
 def main() -> None:

@@ -55,9 +55,10 @@ def html(grid: Grid) -> str:
     """Return the table as HTML."""
 
     def row(tag: str, cells: Sequence[str]) -> str:
+        styles = ["" if number < grid.left else ' class="number"' for number in range(len(cells))]
         parts = [
-            f"<{tag}{'' if number < grid.left else ' class=number'}>{escape(cell)}</{tag}>"
-            for number, cell in enumerate(cells)
+            f"<{tag}{style}>{escape(cell)}</{tag}>"
+            for style, cell in zip(styles, cells, strict=True)
         ]
         return f"<tr>{''.join(parts)}</tr>"
 

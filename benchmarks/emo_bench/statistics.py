@@ -58,10 +58,15 @@ def block_medians(times: Times) -> list[float]:
 
 
 def histogram(times: Times) -> dict[str, list[float]]:
-    """Return `edges` and `counts` between the shortest time and p99; what is beyond is left out."""
+    """Return `edges` and `counts` between the shortest time and p99; what is beyond is left out.
+
+    The bins grow in proportion: times are skewed.
+    """
     low, high = float(times.min()), float(np.percentile(times, 99))
-    counts, edges = np.histogram(times, HISTOGRAM_BINS, (low, max(high, low * 1.01)))
-    return {"edges": [round(float(e), 5) for e in edges], "counts": [int(c) for c in counts]}
+    edges = np.geomspace(low, max(high, low * 1.01), HISTOGRAM_BINS + 1)
+    edges[0] = low
+    counts, _ = np.histogram(times, edges)
+    return {"edges": [round(float(e), 6) for e in edges], "counts": [int(c) for c in counts]}
 
 
 def instability(statistics: dict[str, float], medians: Sequence[float]) -> list[str]:

@@ -45,7 +45,7 @@ BACKENDS = {
     for backend in (
         Backend("tflite_runtime", "tflite_runtime.interpreter", "tflite-runtime"),
         Backend("ai_edge_litert", "ai_edge_litert.interpreter", "ai-edge-litert"),
-        Backend("tensorflow", "tensorflow.lite", "tensorflow"),
+        Backend("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
     )
 }
 

@@ -133,7 +133,9 @@ def test_mlperf_makes_one_stream_and_says_that_it_was_too_short(
 
 
 def test_all_runtimes_are_those_installed() -> None:
-    assert backend_names("all") == [name for name, backend in BACKENDS.items() if backend.installed]
+    installed = [name for name, backend in BACKENDS.items() if backend.installed]
+    assert backend_names("all") == installed
+    assert backend_names("device") == [name for name in installed if name != "tensorflow"]
 
 
 def test_the_measuring_process_never_imports_tensorflow(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.drawn import FLOAT32, INT8
-from emo_edge.backends import Interpreter, find_backend
+from emo_edge.backends import BACKENDS, Interpreter, find_backend
 from emo_edge.errors import ModelError
 from emo_edge.modelfile import read_model
 from emo_edge.probe import delegates, refuse_crasher
@@ -29,3 +29,10 @@ def test_a_model_that_kills_the_child_is_refused(tmp_path: Path) -> None:
     for ask in (refuse_crasher, delegates):
         with pytest.raises(ModelError, match=r"crashes .* \(signal 11\)"):
             ask(wild, find_backend())
+
+
+def test_every_installed_runtime_runs_a_model() -> None:
+    """TensorFlow's, too: in a process of its own, as the probe is one."""
+    for backend in BACKENDS.values():
+        if backend.installed:
+            assert delegates(FLOAT32, backend) >= 0

@@ -25,7 +25,7 @@ def latency(
     models: Models,
     backends: Annotated[
         str,
-        typer.Option(help="Runtimes: auto (the device's choice), all that are installed, or a,b."),
+        typer.Option(help="Runtimes: auto (emo-edge's), all, device (all but TensorFlow), or a,b."),
     ] = "auto",
     threads: Annotated[str, typer.Option(help="Threads of the runtime: 1, or 1,2,4.")] = "1",
     seconds: Annotated[

@@ -79,7 +79,6 @@ def classifier_options(task: dict[str, Any]) -> dict[str, Any]:
         "input_range": None if scaling is None else tuple(scaling),
         "backend": task["backend"],
         "threads": task["threads"],
-        "contained": True,
     }
 
 

@@ -111,7 +111,7 @@ def _untimed(_: str, step: Callable[..., Any], *arguments: Any) -> Any:
 
 def _measure(task: dict[str, Any]) -> dict[str, Any]:
     picture = Path(task["picture"])
-    classifier = Classifier(Path(task["model"]), **classifier_options(task))
+    classifier = Classifier(Path(task["model"]), **classifier_options(task), contained=True)
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
 
     def timed(stage: str, step: Callable[..., Any], *arguments: Any) -> Any:

@@ -9,15 +9,18 @@ from emo_edge.backends import BACKENDS, find_backend
 from emo_edge.errors import OutputError, UsageError
 
 MOST_THREADS = 64
+TENSORFLOW = "tensorflow"
 
 
 def backend_names(text: str) -> list[str]:
-    """Return the runtimes of "auto", "all" (that are installed) or "a,b".
+    """Return the runtimes of "auto", "all" (that are installed), "device" (but TensorFlow), "a,b".
 
     Raises `UsageError` for one that is unknown or not installed.
     """
-    if text == "all":
-        return [backend.name for backend in BACKENDS.values() if backend.installed]
+    if text in ("all", "device"):
+        installed = [backend.name for backend in BACKENDS.values() if backend.installed]
+        device = [name for name in installed if name != TENSORFLOW]
+        return installed if text == "all" or not device else device
     return list(dict.fromkeys(find_backend(name.strip()).name for name in text.split(",")))
 
 

@@ -1,0 +1,168 @@
+"""Is B worse than A? By the statistics that the two files keep, never by bare averages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emo_bench.accuracy.paired import drop, same_faces, unpack_hits
+from emo_bench.conditions import machine_name, same_machine
+from emo_bench.results import Outcome, Result, parts
+from emo_edge.errors import DataError, UsageError
+
+RESAMPLES = 10_000
+SEED = 0
+
+Verdict = str
+WORSE, UNCLEAR, ALLOWED = "worse than allowed", "unclear", "allowed"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one number.
+
+    Attributes:
+        subject: The model, and where it ran.
+        quantity: What was compared, with its unit.
+        before: In A.
+        after: In B.
+        change: In percent (times) or in points (top-1); above 0 is worse.
+        interval: 95 % interval of the change.
+        verdict: "allowed", "worse than allowed", or "unclear": more than is allowed, but no change
+            at all is within the interval.
+    """
+
+    subject: str
+    quantity: str
+    before: float
+    after: float
+    change: float
+    interval: tuple[float, float]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """How much worse B may be: `slowdown` in percent of A's median, `drop` in points of top-1."""
+
+    slowdown: float
+    drop: float
+
+
+def percent(text: str) -> float:
+    """Return 10.0 for "10%" or "10"; raises `UsageError` for anything else."""
+    try:
+        value = float(text.strip().removesuffix("%"))
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"--max-slowdown takes percent such as 10%, not {text!r}")
+    return value
+
+
+def compare(
+    before: Outcome, after: Outcome, allowed: Allowed, *, across_machines: bool = False
+) -> tuple[list[Change], list[str]]:
+    """Return what became of every result that both have, and what could not be compared.
+
+    Raises:
+        UsageError: times of different machines, unless `across_machines`.
+        DataError: nothing in common, or scores on other faces.
+    """
+    changes: list[Change] = []
+    lost: list[str] = []
+    for old, new in _common_parts(before, after):
+        if old.kind == "latency":
+            _refuse_other_machine(old, new, across_machines)
+        pairs, alone = _pairs(old, new)
+        lost += alone
+        judge = _latency if old.kind == "latency" else _accuracy
+        changes += [judge(name, a, b, allowed) for name, a, b in pairs]
+    if not changes:
+        raise DataError("the two files have no latency or accuracy of the same model in common")
+    return changes, lost
+
+
+def _common_parts(before: Outcome, after: Outcome) -> Iterator[tuple[Outcome, Outcome]]:
+    later = {part.kind: part for part in parts(after)}
+    for part in parts(before):
+        if part.kind in ("latency", "accuracy") and part.kind in later:
+            yield part, later[part.kind]
+
+
+def _refuse_other_machine(old: Outcome, new: Outcome, across_machines: bool) -> None:
+    if across_machines or same_machine(old.conditions_before, new.conditions_before):
+        return
+    names = [machine_name(outcome.conditions_before) for outcome in (old, new)]
+    raise UsageError(
+        f"the times are of different machines ({names[0]}; {names[1]}): absolute times say "
+        "nothing; add --across-machines if you mean it"
+    )
+
+
+def _key(kind: str, result: Result) -> str:
+    """A model by its name: that its bytes may differ is the point. A runtime without version."""
+    if kind == "accuracy":
+        return str(result["model"])
+    threads = result["threads"]
+    runtime = result["runtime"].split()[0]
+    return f"{result['model']}, {runtime}, {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _pairs(old: Outcome, new: Outcome) -> tuple[list[tuple[str, Result, Result]], list[str]]:
+    earlier = {_key(old.kind, result): result for result in old.results}
+    later = {_key(new.kind, result): result for result in new.results}
+    pairs = [(key, earlier[key], later[key]) for key in earlier if key in later]
+    lost = [f"{old.kind} of {key}: not in the second file" for key in earlier if key not in later]
+    return pairs, lost
+
+
+def _latency(subject: str, before: Result, after: Result, allowed: Allowed) -> Change:
+    medians = [result["milliseconds"]["median"] for result in (before, after)]
+    change = 100 * (medians[1] / medians[0] - 1)
+    low, high = ratio_interval(before, after)
+    interval = (100 * (low - 1), 100 * (high - 1))
+    verdict = ALLOWED
+    if change > allowed.slowdown:
+        verdict = WORSE if interval[0] > 0 else UNCLEAR
+    return Change(subject, "median, ms", medians[0], medians[1], change, interval, verdict)
+
+
+def _accuracy(subject: str, before: Result, after: Result, allowed: Allowed) -> Change:
+    if not same_faces(before, after):
+        raise DataError(
+            f"{subject} was scored on other faces or labels ({before['protocol']['scored_on']}, "
+            f"{before['images']}; {after['protocol']['scored_on']}, {after['images']})"
+        )
+    lost: dict[str, Any] = drop(unpack_hits(before), unpack_hits(after))
+    low, high = lost["drop_interval"]
+    verdict = WORSE if lost["drop"] > allowed.drop else ALLOWED
+    scores = (100 * before["top1"], 100 * after["top1"])
+    return Change(subject, "top-1, %", *scores, lost["drop"], (low, high), verdict)
+
+
+def ratio_interval(before: Result, after: Result) -> tuple[float, float]:
+    """Return the 95 % interval of the ratio of two medians, B's to A's.
+
+    A percentile bootstrap over processes (over stretches of the only process, where there is but
+    one): single times depend on their neighbours and would promise too much.
+    """
+    rng = np.random.default_rng(SEED)
+    ratios = _resampled(after, rng) / _resampled(before, rng)
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _resampled(result: Result, rng: np.random.Generator) -> NDArray[np.float64]:
+    blocks = np.array(result["block_medians"], float)
+    processes = len(result["process_medians"])
+    clusters: Sequence[NDArray[np.float64]] = (
+        np.array_split(blocks, processes) if processes > 1 else blocks[:, None].tolist()
+    )
+    table = np.array(clusters)
+    chosen = rng.integers(0, len(table), (RESAMPLES, len(table)))
+    return np.asarray(np.median(table[chosen].reshape(RESAMPLES, -1), axis=1))
