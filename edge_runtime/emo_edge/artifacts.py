@@ -71,6 +71,15 @@ def _publish(temporary: Path, final: Path) -> None:
     temporary.replace(final)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable: fsync of a file does not promise its name."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
 def write_bytes(final: Path, content: bytes) -> None:
     """Write `content` to `final`, whole or not at all."""
     with atomic_path(final) as temporary:

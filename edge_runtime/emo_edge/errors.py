@@ -11,7 +11,7 @@ code   exception           meaning
 5      `SourceError`       the camera, video or picture cannot be opened or stopped delivering
 6      `GateError`         the parity gate failed: no model was written
 7      `NoFaceError`       the whole source held no face
-8      `OutputError`       a file cannot be written
+8      `OutputError`       an output cannot be written, or lost something; stdout was closed
 9      `HealthError`       `emo-edge doctor` found a problem
 10     `RegressionError`   a benchmark is worse than its reference by more than is allowed
 130                        interrupted (Ctrl-C)
@@ -64,7 +64,7 @@ class NoFaceError(EmoError):
 
 
 class OutputError(EmoError):
-    """A file cannot be written."""
+    """An output cannot be written, or lost something."""
 
     exit_code = 8
 

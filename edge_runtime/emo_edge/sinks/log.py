@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from emo_edge.artifacts import require_writable
+from emo_edge.artifacts import require_writable, sync_folder
 from emo_edge.errors import OutputError, UsageError
 from emo_edge.messages import warn
 from emo_edge.sinks.room import require_room
@@ -47,7 +47,8 @@ class Log:
         self._open = threading.Lock()  # held while the file is synced, closed or exchanged
         self._closing = threading.Event()
         self._file: int | None = None
-        self._regular, self._unsynced, self._rest = True, False, b""
+        self._regular, self._rest = True, b""
+        self._unsynced = self._new = False
         self._failure: OSError | None = None
         self._checked_at = 0.0
         try:
@@ -106,7 +107,7 @@ class Log:
         except BaseException:
             os.close(file)
             raise
-        self._file, self._unsynced = file, True
+        self._file, self._new, self._unsynced = file, empty, True
 
     def _require_own(self, file: int) -> None:
         """Refuse to touch a file that is not a log of ours: it would be taken for torn."""
@@ -173,6 +174,9 @@ class Log:
             self._unsynced = False
             try:
                 os.fsync(self._file)
+                if self._new:
+                    sync_folder(self._path.parent)
+                    self._new = False
             except OSError as error:
                 self._failure = error
 

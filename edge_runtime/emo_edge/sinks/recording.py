@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from emo_edge.annotate import annotate
-from emo_edge.artifacts import require_writable
+from emo_edge.artifacts import require_writable, sync_folder
 from emo_edge.contract import Image
 from emo_edge.errors import OutputError, UsageError
 from emo_edge.pipeline import Reading
@@ -152,6 +152,7 @@ class Film:
                 )
             os.fsync(self._lock)
             self._partial.replace(final)
+            sync_folder(final.parent)
         except OSError as error:
             raise OutputError(f"cannot record to {final}: {error.strerror or error}") from error
         finally:
