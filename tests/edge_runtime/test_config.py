@@ -167,28 +167,19 @@ def test_any_bytes_end_in_a_refusal_or_a_run(
     assert done.stderr.count("error: ") == 1
 
 
-def test_subcommands_do_without_the_file(home: Path) -> None:
-    wrote(home, "nonsense")
-    assert_done(edge("models"))
-    assert_done(edge("--help"))
-
-
-def test_a_user_without_a_home_has_the_configuration_of_the_machine(
-    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_subcommand_takes_the_options_that_it_shares_with_a_run(
+    tmp_path: Path, home: Path
 ) -> None:
-    wrote(tmp_path / "etc" / "edge.toml", f'source = "{picture}"\n')
-    monkeypatch.delenv("XDG_CONFIG_HOME")
-    for home in ("~", "/proc/1/fdinfo/nowhere"):  # none, and one that may not be entered
-        monkeypatch.setattr(Path, "expanduser", lambda path, home=home: homeless(path, home))
-        assert_done(edge("--jsonl", "-"))
+    wrote(home, f'model = "{tmp_path / "gone.tflite"}"\ndetector = "haar"\n')
+    assert "gone.tflite" in edge("doctor").stdout
+    assert "gone.tflite" not in edge("doctor", "--model", INT8).stdout
+    wrote(home, "nonsense")
+    assert_refused(edge("doctor"), 2, "is not TOML")
 
 
-def homeless(path: Path, home: str) -> Path:
-    if home == "~":
-        raise RuntimeError("Could not determine home directory.")
-    return Forbidden(home)
-
-
-class Forbidden(type(Path())):  # type: ignore[misc]
-    def is_file(self, **_: object) -> bool:
-        raise PermissionError(13, "Permission denied")
+@pytest.mark.parametrize("words", [["models"], ["--help"], ["doctor", "--help"], ["--version"]])
+def test_what_needs_no_option_of_a_run_does_without_the_file(home: Path, words: list[str]) -> None:
+    wrote(home, "nonsense")
+    done = edge(*words)
+    assert_done(done)
+    assert done.stderr == ""

@@ -5,21 +5,35 @@ A subcommand is a module of this package; heavy imports happen inside its functi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
+
+from typer.core import TyperCommand
 
 from emo_edge.cli import cameras, doctor, fetch_detector, init, models, run, service, tune
 from emo_edge.commands import Commands, errors_as_lines, new_app
+from emo_edge.config import options_of
 
 
 class Configured(Commands):
-    """A command line whose run takes what it is not told from a configuration file."""
+    """A command line that takes what it is not told from a configuration file.
+
+    A subcommand takes the options that it shares with a run: `emo-edge doctor` looks at the model
+    that a run would use.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the configuration before the options, where a run is meant."""
-        given, subcommand, _ = self.make_parser(ctx).parse_args(args=list(args))
-        if not (subcommand or given.keys() & {"help", "version"}):
+        """Read the configuration before the options, where something in it may be wanted."""
+        given, rest, _ = self.make_parser(ctx).parse_args(args=list(args))
+        subcommand = cast(TyperCommand | None, self.commands.get(rest[0])) if rest else None
+        wanted = {option.name for option in options_of(subcommand or self)}
+        shared = wanted & {option.name for option in options_of(self)}
+        helping = {"--help", "-h", "--version"} & {*args}
+        if shared and not helping and (subcommand is not None or not rest):
             with errors_as_lines():
-                ctx.default_map = run.configuration(given.get("config"), ctx)
+                values = run.configuration(given.get("config"), ctx)
+            if subcommand is not None:
+                values = {rest[0]: {k: v for k, v in values.items() if k in shared}}
+            ctx.default_map = values
         return super().parse_args(ctx, args)
 
 

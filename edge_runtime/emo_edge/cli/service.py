@@ -20,7 +20,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-INPUTS = ("source", "camera", "model", "labels", "config")
+INPUTS = ("source", "camera", "model", "labels", "mqtt_password_file", "mqtt_ca", "config")
 
 
 @app.command()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -88,14 +89,20 @@ def test_a_picture_of_another_size_begins_a_new_file(tmp_path: Path) -> None:
     assert sizes == [240, 200]
 
 
+KILLED = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from emo_edge.sinks.recording import Recording
+from emo_edge.sources import Frame
+Recording(Path(sys.argv[1]), "video", 10.0)(Frame(np.zeros((48, 64, 3), np.uint8), 0, 0, 0, ""), [])
+os._exit(0)
+"""
+
+
 def test_what_a_killed_run_left_is_written_over(tmp_path: Path) -> None:
     path = tmp_path / "seen.mp4"
-    killed = os.fork()
-    if not killed:
-        sink = Recording(path, "video", 10.0)
-        sink(a_frame(), [])
-        os._exit(0)
-    os.waitpid(killed, 0)
+    subprocess.run([sys.executable, "-c", KILLED, path], check=True)
     assert names(tmp_path) == [".seen.partial.mp4"]
     with closing(Recording(path, "video", 10.0)) as sink:
         sink(a_frame(), [])
@@ -129,21 +136,24 @@ def test_a_recording_that_lost_frames_is_not_published(
 
 
 def test_a_disk_that_fills_ends_the_file_while_it_can_be_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("emo_edge.sinks.recording.CHECK_SECONDS", 0.0)
-    path = tmp_path / "seen.mp4"
-    with closing(Recording(path, "live", 10.0)) as sink:
-        sink(a_frame(at=0.0), [])
-        monkeypatch.setattr("emo_edge.sinks.room.RESERVE_SHARE", 1.0)
-        monkeypatch.setattr("emo_edge.sinks.room.RESERVE_BYTES", 1 << 60)
-        for at in (0.1, 0.2):
-            with pytest.raises(OSError, match="nearly full"):
-                sink(a_frame(at=at), [])
-        assert len(film(path)[0]) == 1
-        monkeypatch.undo()
-        sink(a_frame(at=0.3), [])
-    assert names(tmp_path) == ["seen-0002.mp4", "seen.mp4"]
+    monkeypatch.setattr("emo_edge.sinks.room.RESERVE_SHARE", 0.3)  # a second of noise is large
+    noise = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    path = small_disk / "seen.mp4"
+    sink = Recording(path, "live", 10.0)
+    with pytest.raises(OSError, match="nearly full"):
+        for index in range(200):
+            sink(dataclasses.replace(a_frame(index, index / 10), image=noise), [])
+    assert len(film(path)[0]) > 5
+    with pytest.raises(OSError, match="nearly full"):
+        sink(a_frame(at=20.0), [])
+    monkeypatch.undo()  # as if there were room again
+    sink(a_frame(at=20.1), [])
+    sink.close()
+    assert names(small_disk) == ["seen-0002.mp4", "seen.mp4"]
+    assert len(film(small_disk / "seen-0002.mp4")[0]) == 1
 
 
 def test_a_recording_that_cannot_begin_leaves_the_old_file(tmp_path: Path) -> None:
