@@ -12,7 +12,7 @@ code   exception           meaning
 6      `GateError`         the parity gate failed: no model was written
 7      `NoFaceError`       the whole source held no face
 8      `OutputError`       an output cannot be written, or lost something; stdout was closed
-9      `HealthError`       `emo-edge doctor` found a problem
+9      `HealthError`       `emo-edge doctor` found a problem, or the service does not run
 10     `RegressionError`   a benchmark is worse than its reference by more than is allowed
 130                        interrupted (Ctrl-C)
 =====  ==================  ================================================================
@@ -70,7 +70,7 @@ class OutputError(EmoError):
 
 
 class HealthError(EmoError):
-    """`emo-edge doctor` found a problem."""
+    """`emo-edge doctor` found a problem, or the service does not run."""
 
     exit_code = 9
 
