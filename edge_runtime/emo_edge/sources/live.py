@@ -69,7 +69,7 @@ class _Supervisor:
             self._changed.wait_for(lambda: attempt.has_news, self._patience.opening)
         if attempt.bug is not None:
             raise attempt.bug
-        if attempt.ended:
+        if attempt.ended and not attempt.arrived:
             raise SourceError(attempt.failure)
         if attempt.capture is None or not attempt.arrived:
             broken = f", only {attempt.broken} broken ones" if attempt.broken else ""
