@@ -17,6 +17,8 @@ Picture = bytes | Image  # a JPEG picture, decoded only if someone wants it, or 
 # A lost device answers at once, again and again; a slow one answers after a timeout.
 AT_ONCE_SECONDS = 0.5
 ANSWERS_AT_ONCE = 3
+# Transport streams report their clock (90000) in place of a frame rate, some drivers 0/0.
+HIGHEST_FPS = 1000.0
 
 
 class Capture(Protocol):
@@ -58,6 +60,12 @@ class Camera(Protocol):
         """Return something cheap that changes when opening it again may help."""
 
 
+def nominal_fps(capture: cv2.VideoCapture) -> float:
+    """Return the frames per second that OpenCV reports; 0 if that is no rate."""
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    return fps if 0 < fps <= HIGHEST_FPS else 0.0
+
+
 class OpenCvCapture:
     """A `cv2.VideoCapture` as a `Capture`.
 
@@ -77,7 +85,7 @@ class OpenCvCapture:
         unpack: Callable[[Image], Picture] = lambda image: image,
     ) -> None:
         self.title, self.noisy = title, noisy
-        self.fps = capture.get(cv2.CAP_PROP_FPS)
+        self.fps = nominal_fps(capture)
         self._capture, self._unpack = capture, unpack
         self._failures = 0
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from emo_edge.errors import SourceError
+from emo_edge.sources.capture import nominal_fps
 from emo_edge.sources.frame import Frame, Source
 
 
@@ -19,7 +20,7 @@ def recording(name: str) -> Iterator[Source]:
     capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise SourceError(f"{name}: is neither a picture nor a video")
-    fps = capture.get(cv2.CAP_PROP_FPS) or 25.0
+    fps = nominal_fps(capture) or 25.0
     try:
         yield Source(name, "video", fps, _frames(capture, name, fps))
     finally:

@@ -11,8 +11,6 @@ from emo_edge.sources.capture import OpenCvCapture
 from emo_edge.sources.quiet import quieten_opencv
 
 OPEN_MS, READ_MS = 10_000, 2_000
-# Transport streams report their clock (90000) in place of a frame rate.
-HIGHEST_FPS = 240.0
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt")
 
 
@@ -35,10 +33,7 @@ class Stream:
         width = round(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
         height = round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
         # Encoders leave a quiet scene unchanged: equal pictures are no sign of a frozen camera.
-        opened = OpenCvCapture(capture, f"{width}x{height}", noisy=False)
-        if not 0 < opened.fps <= HIGHEST_FPS:
-            opened.fps = 0.0
-        return opened
+        return OpenCvCapture(capture, f"{width}x{height}", noisy=False)
 
     def hint(self) -> object:
         """Nothing tells when a network camera is back."""

@@ -11,7 +11,7 @@ import cv2
 from emo_edge.contract import Image
 from emo_edge.errors import SourceError
 from emo_edge.sources import v4l2
-from emo_edge.sources.capture import OpenCvCapture, Picture
+from emo_edge.sources.capture import OpenCvCapture, Picture, nominal_fps
 from emo_edge.sources.quiet import quieten_opencv
 from emo_edge.sources.settings import Asked
 from emo_edge.sources.v4l2 import Node
@@ -109,8 +109,9 @@ def _opened(node: Node, asked: Asked) -> OpenCvCapture:
         capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
     width = round(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     height = round(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    fps = capture.get(cv2.CAP_PROP_FPS)
-    given = f"{width}x{height} {code} at {fps:.0f} fps{_shortfall(asked, width, height, fps)}"
+    fps = nominal_fps(capture)
+    rate = f" at {fps:.0f} fps" if fps else ""
+    given = f"{width}x{height} {code}{rate}{_shortfall(asked, width, height, fps)}"
     title = f"{node.card} ({path}), {given}"
     if compressed:
         return _TimedCapture(capture, title, noisy=True, unpack=_packed)
