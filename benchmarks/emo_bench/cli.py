@@ -22,6 +22,8 @@ app = new_app(
     Examples:
       emo-bench latency face-int8.tflite face-float32.tflite
       emo-bench accuracy face-int8.tflite --data faces/
+      emo-bench pipeline --source talk.mp4 --duration 60 --plot memory.png
+      emo-bench detectors --data boxes.csv --video talk.mp4
       emo-bench all runs/a --report report/
       emo-bench compare yesterday.json today.json --max-slowdown 10% --max-drop 0.5
       emo-bench demo --out demo/"""

@@ -6,15 +6,15 @@ by itself: all but decoding, the detector and the interpreter.
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emo_bench.endless import open_endless
 from emo_bench.meters import Histogram, StageClock, VitalSigns
 from emo_bench.results import identity
 from emo_edge import loop
@@ -30,11 +30,10 @@ from emo_edge.signals import stop_signals
 from emo_edge.sinks import Sink
 from emo_edge.sinks.isolation import Isolated
 from emo_edge.sinks.jsonl import JsonLines
-from emo_edge.sources import Frame, Source, open_source
+from emo_edge.sources import Frame, Source
 
 STAGES = ("decode", "detect", "prepare", "invoke", "sinks")
 OTHERS = ("decode", "detect", "invoke")  # what is not the loop's own
-PRELOADED_FRAMES = 64
 WARM_UP_FRAMES = 30
 LOG_BYTES = 10_000_000
 
@@ -69,7 +68,8 @@ def measure(plan: Plan) -> dict[str, Any]:
     if not Path("/proc/self/statm").exists():
         raise UsageError("this benchmark reads /proc: it runs on Linux only")
     run = _Run(plan)
-    with stop_signals() as stop, _source(plan, run.health, run.clock) as source:
+    endless = open_endless(plan.source, run.health, run.clock, preload=plan.preload)
+    with stop_signals() as stop, endless as source:
         run.go(source, stop)
     return {
         **identity(plan.model),
@@ -101,6 +101,7 @@ class _Run:
 
         def stop() -> bool:
             frames = self.health.loop.frames
+            self._count()
             if frames == WARM_UP_FRAMES:
                 self._begin()
             self._signs.look(frames)
@@ -126,8 +127,17 @@ class _Run:
         self._skipped = self.health.source.skipped
         self.clock.seconds.clear()
         self.clock.calls.clear()
-        self._ages = Histogram()
+        self._ages, self._frame_costs, self._own_costs = Histogram(), Histogram(), Histogram()
+        self._counted = (time.process_time(), 0.0)
         self._cpu, self._wall = time.process_time(), time.monotonic()
+
+    def _count(self) -> None:
+        """Count the CPU time since the last frame, and the loop's own part of it."""
+        now, others = time.process_time(), sum(self.clock.seconds.get(n, 0.0) for n in OTHERS)
+        spent = now - self._counted[0]
+        self._frame_costs.add(1000 * spent)
+        self._own_costs.add(1000 * (spent - others + self._counted[1]))
+        self._counted = now, others
 
     def _watch(self, frame: Frame, found: Sequence[Reading]) -> None:  # noqa: ARG002 (a sink's)
         self._ages.add(1000 * (time.monotonic() - frame.grabbed_at))
@@ -148,8 +158,10 @@ class _Run:
             "skipped_frames": self.health.source.skipped - self._skipped,
             "seconds": round(self._wall, 2),
             "fps": round(frames / self._wall, 2),
-            "age_ms": {f"p{p}": _rounded(self._ages.percentile(p)) for p in (50, 90, 95, 99)},
+            "age_ms": _percentiles(self._ages),
             "cpu_ms_per_frame": {name: round(v / frames, 4) for name, v in per_frame.items()},
+            "total_cpu_ms": _percentiles(self._frame_costs),
+            "own_cpu_ms": _percentiles(self._own_costs),
             "cpu_ms_per_face": {
                 name: round(ms[name] / faces, 4) if faces else None
                 for name in ("prepare", "invoke")
@@ -214,50 +226,6 @@ def _log(source: Source, health: Health) -> Iterator[Sink]:
             yield log
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
-
-
-@contextmanager
-def _source(plan: Plan, health: Health, clock: StageClock) -> Iterator[Source]:
-    """Open the source; a video never ends and, preloaded, is never decoded again."""
-    with open_source(plan.source, health) as source:
-        if source.kind == "stills":
-            raise UsageError(f"{plan.source} is no camera or video")
-        if source.kind == "live":
-            if plan.preload:
-                raise UsageError("--preload is for videos")
-            yield source
-            return
-    with closing(_repeated(plan)) as frames:
-        decoded = _decoding(_renumbered(frames, source.fps), clock)
-        yield dataclasses.replace(source, frames=decoded)
-
-
-def _repeated(plan: Plan) -> Generator[Frame]:
-    kept: list[Frame] = []
-    while True:
-        with open_source(plan.source) as source:
-            for frame in source.frames:
-                assert frame is not None  # only live sources pause
-                if not plan.preload:
-                    yield frame
-                elif len(kept) < PRELOADED_FRAMES:
-                    kept.append(frame)
-        while kept:
-            yield from kept
-
-
-def _decoding(frames: Iterator[Frame], clock: StageClock) -> Iterator[Frame]:
-    while True:
-        with clock.stage("decode"):
-            frame = next(frames)
-        yield frame
-
-
-def _renumbered(frames: Iterator[Frame], fps: float) -> Iterator[Frame]:
-    """Give repeated frames one clock and one count that never go back."""
-    for index, frame in enumerate(frames):
-        yield dataclasses.replace(
-            frame, index=index, captured_at=index / fps, grabbed_at=time.monotonic()
-        )
+def _percentiles(histogram: Histogram) -> dict[str, float | None]:
+    found = {f"p{p}": histogram.percentile(p) for p in (50, 90, 95, 99)}
+    return {name: None if value is None else round(value, 3) for name, value in found.items()}

@@ -11,11 +11,12 @@ from emo_bench.grids import Grid
 from emo_bench.results import Result
 
 STAGES = ("decode", "detect", "prepare", "invoke", "sinks", "rest", "total", "own")
+PERCENTILES = ("p50", "p90", "p95", "p99")
 
 
 def grids(results: Sequence[Result]) -> list[Grid]:
     """Return the tables of `emo-bench pipeline`."""
-    return [_speed(results), _cost(results), _memory(results)]
+    return [_speed(results), *map(_cost, results), _memory(results)]
 
 
 def _name(result: Result) -> tuple[str, str, str]:
@@ -24,7 +25,6 @@ def _name(result: Result) -> tuple[str, str, str]:
 
 
 def _speed(results: Sequence[Result]) -> Grid:
-    ages = ("p50", "p90", "p95", "p99")
     rows = [
         (
             *_name(result),
@@ -32,32 +32,34 @@ def _speed(results: Sequence[Result]) -> Grid:
             f"{result['faces'] / result['frames']:.2f}",
             str(result["skipped_frames"]),
             f"{result['fps']:.1f}",
-            *(_number(result["age_ms"][name], "{:.1f}") for name in ages),
+            *(_number(result["age_ms"][name], "{:.1f}") for name in PERCENTILES),
         )
         for result in results
     ]
     columns = (
         *("model", "detector", "source", "frames", "faces a frame", "skipped", "fps"),
-        *(f"age {name}" for name in ages),
+        *(f"age {name}" for name in PERCENTILES),
     )
     return Grid("Frames, and age of their readings in milliseconds", columns, rows, left=3)
 
 
-def _cost(results: Sequence[Result]) -> Grid:
+def _cost(result: Result) -> Grid:
+    per_frame, per_face = result["cpu_ms_per_frame"], result["cpu_ms_per_face"]
     rows = [
         (
-            *_name(result),
-            *(f"{result['cpu_ms_per_frame'][stage]:.3f}" for stage in STAGES),
-            *(_number(v, "{:.3f}") for v in result["cpu_ms_per_face"].values()),
+            stage,
+            f"{per_frame[stage]:.3f}",
+            f"{per_frame[stage] / per_frame['total']:.1%}",
+            _number(per_face.get(stage), "{:.3f}"),
+            *(_number(result.get(f"{stage}_cpu_ms", {}).get(p), "{:.3f}") for p in PERCENTILES),
         )
-        for result in results
+        for stage in STAGES
     ]
-    columns = (
-        *("model", "detector", "source", *STAGES),
-        *("prepare a face", "invoke a face"),
+    columns = ("stage", "mean", "share", "mean a face", *PERCENTILES)
+    title = (
+        f"{' '.join(_name(result))}: CPU milliseconds a frame; own: all but decode, detect, invoke"
     )
-    title = "CPU milliseconds a frame; own: all but decode, detect and invoke"
-    return Grid(title, columns, rows, left=3)
+    return Grid(title, columns, rows)
 
 
 def _memory(results: Sequence[Result]) -> Grid:
