@@ -1,0 +1,231 @@
+r"""Instructions that a Raspberry Pi 3, 4 and 5 execute, counted by an emulator.
+
+    python benchmarks/device_lab/count.py --work ~/lab --yunet face_detection_yunet_2023mar.onnx \
+        --json benchmarks/results/instructions.json --markdown benchmarks/results/instructions.md
+
+Run it with the Python of the workstation install, on Debian. See docs/instructions.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import typer
+from boards import BOARDS
+from userland import SUITES, LabError, Userland, build, require_tools
+
+from emo_bench.grids import Grid
+from emo_bench.grids import markdown as grid_markdown
+from emo_bench.results import Job, Outcome, identity, measure_all, write
+from emo_edge.artifacts import write_bytes
+from emo_edge.backends import BACKENDS
+from emo_edge.commands import guarded
+from emo_edge.errors import UsageError
+from emo_edge.shipped import find_model, shipped_models
+from emo_train.synthetic import write_video
+
+WORKLOAD = Path(__file__).with_name("workload.py")
+FRAMES = 30
+DEVICE_BACKENDS = ("tflite_runtime", "ai_edge_litert")
+COUNTS = (
+    "invoke",
+    "jpeg",
+    "haar search",
+    "haar frame",
+    "haar frame: own",
+    "yunet search",
+    "yunet frame",
+    "yunet frame: own",
+)
+
+
+def draw_frames(folder: Path) -> None:
+    """Draw a second of one person in front of a camera, 640x480, as JPEG files."""
+    write_video(folder / "drawn.mp4", timeline=(("happy", 1.0),), fps=FRAMES)
+    capture = cv2.VideoCapture(str(folder / "drawn.mp4"))
+    for number in range(FRAMES):
+        ok, image = capture.read()
+        if not ok:
+            raise LabError(f"the drawn video ends after {number} frames")
+        cv2.imwrite(str(folder / f"{number:02d}.jpg"), image)
+    capture.release()
+
+
+class Lab:
+    """Counts in one userland.
+
+    Args:
+        userland: Where the guest's programs lie.
+        work: For logs.
+        frames: Folder of JPEG files.
+        detectors: Names.
+    """
+
+    def __init__(
+        self, userland: Userland, work: Path, frames: Path, detectors: tuple[str, ...]
+    ) -> None:
+        self.userland, self.work, self.frames = userland, work, frames
+        self.detectors = detectors
+
+    def has(self, backend: str) -> bool:
+        """Whether a runtime is installed there."""
+        return (self.userland.site / BACKENDS[backend].module.split(".", maxsplit=1)[0]).exists()
+
+    def count(self, model: Path, board: str, suite: str, backend: str) -> dict[str, Any]:
+        """Return millions of instructions; the same numbers every time."""
+        BOARDS[board].write(self.userland.root)
+        log = self.work / "marks.log"
+        log.unlink(missing_ok=True)
+        told = self._guest(board, log, self.frames, model, backend, *self.detectors)
+        marks = [
+            int(line.split()[2])
+            for line in log.read_text(encoding="utf-8").splitlines()
+            if line.startswith("mark ")
+        ]
+        spans = told["spans"]
+        if len(marks) != 2 * len(spans):
+            raise LabError(f"{len(marks)} marks for {len(spans)} spans: did the guest crash?")
+        counts = defaultdict(list)
+        for name, begin, end in zip(spans, marks[::2], marks[1::2], strict=True):
+            counts[name].append(end - begin)
+        return {
+            **identity(model),
+            "board": BOARDS[board].model,
+            "cpu": BOARDS[board].cpu,
+            "suite": suite,
+            "runtime": told["runtime"],
+            "million_instructions": _summary(counts, self.detectors),
+        }
+
+    def _guest(self, board: str, log: Path, *words: object) -> dict[str, Any]:
+        place = self.userland
+        command = [
+            *("qemu-aarch64", "-L", place.root, "-cpu", BOARDS[board].cpu),
+            *("-d", "plugin", "-D", log, "-plugin", place.plugin),
+            *(place.python, WORKLOAD, *words),
+        ]
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/tmp",
+            "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
+            "PYTHONPATH": str(place.site),
+            "XDG_CACHE_HOME": str(self.work / "cache"),
+        }
+        done = subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
+        )
+        if done.returncode:
+            lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
+            raise LabError(f"the guest ended with {done.returncode}: {lines[-1][:300]}")
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+
+
+def _summary(counts: dict[str, list[int]], detectors: tuple[str, ...]) -> dict[str, float]:
+    """Return millions; those of a frame are the mean of a cycle, less what marking itself takes."""
+    nothing = min(counts["nothing"])
+
+    def total(name: str) -> int:
+        return sum(count - nothing for count in counts[name])
+
+    found = {"invoke": total("invoke"), "jpeg": total("jpeg")}
+    for name in detectors:
+        frame = f"{name} frame"
+        cycle = len(counts[frame])
+        parts = total(f"{frame}: detect") + total(f"{frame}: invoke")
+        found[f"{name} search"] = total(f"{name} search")
+        found[frame] = round(total(frame) / cycle)
+        found[f"{frame}: own"] = round((total(frame) - parts) / cycle)
+    return {name: round(count / 1e6, 3) for name, count in found.items()}
+
+
+def report(outcome: Outcome) -> str:
+    """Return the table in Markdown."""
+    rows = [
+        (
+            result["model"],
+            f"{result['board'].split(' Model')[0]}, {result['cpu']}",
+            f"{result['runtime']}, {result['suite']}",
+            *(_million(result["million_instructions"].get(name)) for name in COUNTS),
+        )
+        for result in outcome.results
+    ]
+    columns = ("model", "board, core", "runtime", *COUNTS)
+    return grid_markdown(Grid("Millions of instructions, 640x480", columns, rows, left=3))
+
+
+def _million(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}" if value < 100 else f"{value:.0f}"
+
+
+@guarded
+def main(
+    work: Annotated[Path, typer.Option(help="Folder for the userlands: 0.5 GB.")],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Model files, or shipped ones by name.  [default: all shipped]"),
+    ] = None,
+    suite: Annotated[list[str] | None, typer.Option(help="bookworm, trixie.")] = None,
+    board: Annotated[list[str] | None, typer.Option(help="pi3, pi4, pi5.")] = None,
+    yunet: Annotated[Path | None, typer.Option(help="YuNet's file, to count it too.")] = None,
+    json_file: Annotated[Path, typer.Option("--json", help="Results.")] = Path("instructions.json"),
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Table.")] = None,
+) -> None:
+    """Count the instructions of an inference, a detection and a frame on every board."""
+    require_tools()
+    models = [find_model(name).absolute() for name in model or shipped_models()]
+    boards, suites = board or list(BOARDS), suite or list(SUITES)
+    for name, known in (*((b, BOARDS) for b in boards), *((s, SUITES) for s in suites)):
+        if name not in known:
+            raise UsageError(f"unknown {name!r}; choose from {', '.join(known)}")
+    work = work.expanduser().absolute()
+    if yunet is not None:
+        _fetch_yunet(work, yunet)
+    detectors = ("haar",) if yunet is None else ("haar", "yunet")
+    with tempfile.TemporaryDirectory() as folder:
+        draw_frames(Path(folder))
+        labs = {name: Lab(build(work, name), work, Path(folder), detectors) for name in suites}
+
+        def job(path: Path, pi: str, name: str, backend: str) -> Job:
+            told = f"{path.stem} on {pi}, {name}, {backend}"
+            return told, lambda: labs[name].count(path, pi, name, backend)
+
+        jobs = [
+            job(path, pi, name, backend)
+            for path in models
+            for name in suites
+            for backend in DEVICE_BACKENDS
+            if labs[name].has(backend)
+            for pi in boards
+        ]
+        outcome = measure_all("instructions", jobs)
+    write(json_file, outcome)
+    text = report(outcome)
+    if markdown_file is not None:
+        write_bytes(markdown_file, f"{text}\n".encode())
+    print(text)
+    if outcome.failures:
+        raise typer.Exit(outcome.exit_code)
+
+
+def _fetch_yunet(work: Path, file: Path) -> None:
+    from emo_edge.detectors.fetch import fetch_yunet
+
+    os.environ["XDG_CACHE_HOME"] = str(work / "cache")  # for the guest, not for this user
+    fetch_yunet(str(file))
+
+
+if __name__ == "__main__":
+    typer.run(main)
