@@ -1,16 +1,21 @@
-"""A sink in a thread of its own: encoding and slow disks do not hold the loop up."""
+"""A sink in a thread of its own: encoding, slow disks and absent ones do not hold the loop up."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from emo_edge.pipeline import Reading
     from emo_edge.sinks.isolation import Isolated
     from emo_edge.sources.frame import Frame
+
+NOTHING = np.zeros((0, 0, 3), np.uint8)
 
 
 class Background:
@@ -20,10 +25,11 @@ class Background:
         sink: The sink; what it raises (a bug) is raised by the next call.
         waiting: Frames that may wait. With 1 the newest one replaces it, and nothing is lost that a
             sink of the newest frame would show.
+        pictures: Whether the sink looks at them; otherwise frames wait without theirs.
     """
 
-    def __init__(self, sink: Isolated, waiting: int) -> None:
-        self._sink, self._depth = sink, waiting
+    def __init__(self, sink: Isolated, waiting: int, *, pictures: bool = True) -> None:
+        self._sink, self._depth, self._pictures = sink, waiting, pictures
         self._waiting: deque[tuple[Frame, Sequence[Reading]]] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -33,6 +39,8 @@ class Background:
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Leave one frame for the thread."""
+        if not self._pictures:
+            frame = replace(frame, image=NOTHING)
         with self._changed:
             if self._bug is not None:
                 raise self._bug

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Frames that may wait for the encoder: half a second at its own rate.
 RECORDING_WAITS = 8
+# Frames, without their pictures, that may wait for a log: an SD card can pause for seconds.
+LOG_WAITS = 512
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,14 @@ def _opened(
 
     live, limit = source.kind == "live", round(outputs.log_size * 1e6)
 
-    def isolated(name: str, sink: Sink, waiting: int = 0) -> Sink:
+    def isolated(name: str, sink: Sink, waiting: int = 0, *, pictures: bool = True) -> Sink:
         alone = Isolated(name, sink, health)
         # From a file every frame is written, in order, however long it takes.
-        return Background(alone, waiting) if waiting and live else alone
+        return Background(alone, waiting, pictures=pictures) if waiting and live else alone
+
+    def log(name: str, sink: Sink, target: str) -> Sink:
+        # The end of stdout's reader ends the run: at once, so from this thread.
+        return isolated(name, sink, 0 if target == "-" else LOG_WAITS, pictures=False)
 
     if "-" not in (outputs.jsonl, outputs.csv):  # the timeline would spoil them
         from emo_edge.sinks.console import Console
@@ -128,11 +134,13 @@ def _opened(
     if outputs.jsonl is not None:
         from emo_edge.sinks.jsonl import JsonLines
 
-        yield isolated("jsonl", JsonLines(outputs.jsonl, source.kind, limit=limit))
+        lines = JsonLines(outputs.jsonl, source.kind, limit=limit)
+        yield log("jsonl", lines, outputs.jsonl)
     if outputs.csv is not None:
         from emo_edge.sinks.table import Table
 
-        yield isolated("csv", Table(outputs.csv, source.kind, spec.labels, limit=limit))
+        table = Table(outputs.csv, source.kind, spec.labels, limit=limit)
+        yield log("csv", table, outputs.csv)
     if outputs.record is not None:
         from emo_edge.sinks.recording import Recording
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import time
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from emo_edge.pipeline import Reading
@@ -23,10 +24,11 @@ def as_record(frame: Frame, reading: Reading, live: bool) -> dict[str, Any]:
         "age": round(reading.ready_at - reading.captured_at, 4),
     }
     if live:  # the monotonic clock means nothing to another process
-        record["utc"] = utc_now()
+        record["utc"] = utc(time.monotonic() - reading.captured_at)
     return record
 
 
-def utc_now() -> str:
-    """Return the time of day as ISO 8601 text with milliseconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+def utc(ago: float = 0.0) -> str:
+    """Return the time of day so many seconds ago as ISO 8601 text with milliseconds."""
+    then = datetime.now(timezone.utc) - timedelta(seconds=ago)
+    return then.isoformat(timespec="milliseconds")

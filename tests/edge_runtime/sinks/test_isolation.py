@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from edge_runtime.framing import a_frame, a_reading
+from edge_runtime.framing import PICTURE, a_frame, a_reading
 from emo_edge.errors import OutputError
 from emo_edge.health import Health
 from emo_edge.pipeline import Reading
@@ -27,7 +27,7 @@ class Memory:
         self.calls, self.closed = 0, False
         self.kept: list[int] = []
 
-    def __call__(self, frame: Frame, _readings: Sequence[Reading]) -> None:
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:  # noqa: ARG002
         if self.gate is not None:
             self.gate.wait(10)
         self.calls += 1
@@ -130,6 +130,20 @@ def test_a_sink_of_the_newest_frame_loses_nothing_by_leaving_out_others() -> Non
         gate.set()
     assert sink.kept[-1] == 19
     assert health.sinks["snapshot"].dropped == 0
+
+
+def test_frames_can_wait_without_their_pictures() -> None:
+    sizes = []
+
+    class Sizes(Memory):
+        def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:  # noqa: ARG002
+            sizes.append(frame.image.size)
+
+    for pictures in (True, False):
+        isolated = Isolated("csv", Sizes(), Health())
+        with closing(Background(isolated, 4, pictures=pictures)) as background:
+            background(a_frame(), [])
+    assert sizes == [PICTURE.size, 0]
 
 
 def test_a_bug_in_the_thread_reaches_the_loop() -> None:

@@ -7,9 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -41,11 +42,12 @@ def test_a_record_says_where_when_who_and_what() -> None:
     }
 
 
-def test_only_a_live_record_says_the_time_of_day() -> None:
-    before = datetime.now(timezone.utc).replace(microsecond=0)
-    record = as_record(a_frame(), a_reading(), live=True)
-    assert before <= datetime.fromisoformat(record["utc"]) <= datetime.now(timezone.utc)
-    assert "utc" not in as_record(a_frame(), a_reading(), live=False)
+def test_a_live_record_says_the_time_of_day_of_its_capture() -> None:
+    captured = datetime.now(timezone.utc) - timedelta(hours=1)
+    an_hour_ago = a_reading(at=time.monotonic() - 3600)
+    record = as_record(a_frame(), an_hour_ago, live=True)
+    assert abs(datetime.fromisoformat(record["utc"]) - captured) < timedelta(seconds=1)
+    assert "utc" not in as_record(a_frame(), an_hour_ago, live=False)
 
 
 def test_json_lines_are_whole_after_every_frame_and_appended_to(tmp_path: Path) -> None:

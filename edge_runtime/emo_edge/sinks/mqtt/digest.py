@@ -8,7 +8,7 @@ from typing import Any
 from emo_edge.pipeline import Reading
 from emo_edge.sinks.mqtt.homeassistant import NOBODY
 from emo_edge.sinks.presence import Presence
-from emo_edge.sinks.records import as_record, utc_now
+from emo_edge.sinks.records import as_record, utc
 from emo_edge.sources.frame import Frame
 
 CHANGE_SECONDS = 0.5
@@ -61,7 +61,7 @@ class Digest:
         # The nearest face stands for all where there is room for one.
         main = max(records, key=lambda record: record["box"][2], default=None)
         return {
-            "utc": utc_now(),
+            "utc": utc(),
             "source": self._source,
             "faces": len(records),
             "label": main["label"] if main else NOBODY,
