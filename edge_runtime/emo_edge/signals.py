@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end the loop after the frame at hand, so that every file is closed whole."""
+"""A signal ends the loop after the frame at hand, so that every file is closed whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+# Ctrl-C, a service manager, a terminal that closes.
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -22,9 +25,9 @@ class Stop:
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Let SIGINT and SIGTERM ask to stop while the context lasts; a second one interrupts at once.
+    """Let `ASKING` ask to stop while the context lasts; a second one interrupts at once.
 
-    Only the main thread may call this.
+    What the parent had ignored (nohup) stays ignored. Only the main thread may call this.
     """
     stop = Stop()
 
@@ -33,7 +36,8 @@ def stop_signals() -> Iterator[Stop]:
             raise KeyboardInterrupt
         stop.signal = number
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    heard = [number for number in ASKING if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in heard}
     try:
         yield stop
     finally:

@@ -11,6 +11,8 @@ import numpy as np
 from emo_edge.contract import Box, Probabilities
 
 UNCERTAIN = "uncertain"
+# A frame that comes within so many of the last interval is the next one, not one after a gap.
+NEXT_FRAME = 1.5
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Smoothing:
         seconds: Time constant of the exponential smoothing; 0 switches it off.
         hysteresis: How much more probable another label must be to replace the present one, and
             how far below the threshold a confidence must fall to become uncertain.
-        forget_seconds: A face not seen for so long is a new face when it comes back.
+        forget_seconds: A face not seen for so long is a new face when it comes back. Where frames
+            themselves are that far apart, a face may be missing in none of them.
         overlap: Least intersection over union of a face's boxes in consecutive frames.
         confirmations: Detections before a face is reported: a detector's false alarms seldom
             repeat at the same place.
@@ -65,6 +68,8 @@ class Tracker:
         self.smoothing, self.threshold = smoothing, threshold
         self._tracks: list[Track] = []
         self._next_number = 1
+        self._at: float | None = None
+        self._interval = 0.0
 
     def update(
         self, boxes: Sequence[Box], probabilities: Sequence[Probabilities], at: float
@@ -79,7 +84,9 @@ class Tracker:
         Returns:
             The confirmed tracks seen in this frame, oldest first.
         """
-        tracks = [t for t in self._tracks if at - t.seen_at <= self.smoothing.forget_seconds]
+        memory = max(self.smoothing.forget_seconds, NEXT_FRAME * self._interval)
+        tracks = [t for t in self._tracks if at - t.seen_at <= memory]
+        self._at, self._interval = at, 0.0 if self._at is None else at - self._at
         matches = match_boxes([t.box for t in tracks], boxes, self.smoothing.overlap)
         seen = []
         for number, (box, current) in enumerate(zip(boxes, probabilities, strict=True)):

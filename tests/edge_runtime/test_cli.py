@@ -381,16 +381,22 @@ def signal_when(
 
 @pytest.mark.parametrize(
     ("number", "code", "last"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 0, "reading(s)")],
-    ids=["Ctrl-C", "SIGTERM"],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 0, "reading(s)"),
+        (signal.SIGHUP, 0, "reading(s)"),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
 )
 def test_a_signal_ends_a_live_stream_and_leaves_every_file_whole(
     tmp_path: Path, number: int, code: int, last: str
 ) -> None:
-    jsonl, film, picture = (tmp_path / name for name in ("r.jsonl", "seen.mp4", "newest.jpg"))
-    outputs = ["--jsonl", str(jsonl), "--record", str(film), "--snapshot", str(picture)]
+    files = jsonl, table, film, picture = [
+        tmp_path / name for name in ("r.jsonl", "r.csv", "seen.mp4", "newest.jpg")
+    ]
+    outputs = ["--jsonl", jsonl, "--csv", table, "--record", film, "--snapshot", picture]
     with Camera(scene("happy")[0]) as camera:
-        command = [EMO_EDGE, "--model", str(INT8), "--source", camera.url, *outputs]
+        command = [EMO_EDGE, "--model", INT8, "--source", camera.url, *outputs]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as child:
@@ -405,9 +411,13 @@ def test_a_signal_ends_a_live_stream_and_leaves_every_file_whole(
     assert jsonl.read_text().endswith("\n")
     assert {record["label"] for record in read} == {"happy"}
     assert all("utc" in record for record in read)
+    rows = table.read_text()
+    assert rows.endswith("\n")
+    assert len({line.count(",") for line in rows.splitlines()}) == 1
+    assert len(rows.splitlines()) - 1 == len(read)
     assert frames_of(film) >= 2  # at most 15 a second
     assert read_image(picture).shape == (240, 210, 3)
-    assert {path.name for path in tmp_path.iterdir()} == {"r.jsonl", "seen.mp4", "newest.jpg"}
+    assert set(tmp_path.iterdir()) == set(files)
 
 
 def test_a_signal_ends_a_run_whose_camera_is_away_and_keeps_what_was_recorded(

@@ -138,8 +138,25 @@ def test_a_face_that_was_away_too_long_is_a_new_one(absence: float, number: int)
 
 def test_a_number_is_never_given_twice() -> None:
     tracker = Tracker(AT_ONCE)
-    numbers = [tracker.update([FACE], [A], 5.0 * visit)[0].number for visit in range(4)]
+    numbers = []
+    for visit in range(4):
+        numbers.append(tracker.update([FACE], [A], 5.0 * visit)[0].number)
+        for pause in range(1, 5):
+            tracker.update([], [], 5.0 * visit + pause)
     assert numbers == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("interval", [1.5, 10.0])
+def test_frames_that_are_far_apart_are_followed_all_the_same(interval: float) -> None:
+    tracker = Tracker(Smoothing())
+    seen = [tracker.update([FACE], [A], interval * frame) for frame in range(6)]
+    assert [[track.number for track in tracks] for tracks in seen][-4:] == [[2]] * 4
+
+
+def test_after_a_gap_among_frequent_frames_faces_are_new() -> None:
+    tracker = Tracker(AT_ONCE)
+    times = [0.0, 0.1, 0.2, 5.0, 5.1, 5.2]
+    assert [tracker.update([FACE], [A], now)[0].number for now in times] == [1, 1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize(

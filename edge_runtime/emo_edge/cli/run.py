@@ -270,7 +270,7 @@ def _run_loop(
         raise OutputError(lost)
     if stop.signal == signal.SIGINT:
         raise KeyboardInterrupt
-    if stop():  # SIGTERM is how a service ends
+    if stop():  # a service is ended, a terminal closed
         return
     if not health.loop.readings:
         raise NoFaceError(

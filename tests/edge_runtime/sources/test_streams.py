@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.drawn import scene
+from edge_runtime.rtsp import RtspCamera
 from edge_runtime.streaming import Camera, number_of
 from emo_edge.errors import SourceError
 from emo_edge.health import Health
@@ -70,6 +71,19 @@ def test_a_stream_that_ends_or_stalls_is_opened_again(
         assert frame.index >= 12
     said = capsys.readouterr().err
     assert said.count("lost (") == said.count("back after") == 2
+
+
+@pytest.mark.parametrize("stalls", [False, True], ids=["cut", "stalled"])
+def test_rtsp_is_read_and_opened_again(stalls: bool) -> None:
+    with RtspCamera(frames=30, stalls=stalls) as camera, opened(camera.url) as (source, health):
+        frames = []
+        while health.source.reopened == 0:
+            frames.append(next(seen_by(source)))
+        assert source.kind == "live"
+        seen = [number_of(frame.image) for frame in frames[:-1]]
+        assert seen == sorted(seen)
+        assert seen[-1] >= 20
+        assert camera.played == 2
 
 
 def test_a_server_that_sends_garbage_is_opened_again() -> None:
