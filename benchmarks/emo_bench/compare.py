@@ -30,7 +30,7 @@ class Change:
         quantity: What was compared, with its unit.
         before: In A.
         after: In B.
-        change: In percent (times) or in points (top-1); above 0 is worse.
+        change: In percent (times, counts) or in points (top-1); above 0 is worse.
         interval: 95 % interval of the change.
         verdict: "allowed", "worse than allowed", or "unclear": more than is allowed, but no change
             at all is within the interval.
@@ -47,7 +47,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Allowed:
-    """How much worse B may be: `slowdown` in percent of A's median, `drop` in points of top-1."""
+    """How much worse B may be.
+
+    Attributes:
+        slowdown: In percent of A's median time, or of its count of instructions.
+        drop: In points of top-1.
+    """
 
     slowdown: float
     drop: float
@@ -80,17 +85,18 @@ def compare(
             _refuse_other_machine(old, new, across_machines)
         pairs, alone = _pairs(old, new)
         lost += alone
-        judge = _latency if old.kind == "latency" else _accuracy
-        changes += [judge(name, a, b, allowed) for name, a, b in pairs]
+        for name, a, b in pairs:
+            changes += JUDGES[old.kind](name, a, b, allowed)
     if not changes:
-        raise DataError("the two files have no latency or accuracy of the same model in common")
+        kinds = ", ".join(JUDGES)
+        raise DataError(f"the two files have nothing of the same model in common ({kinds})")
     return changes, lost
 
 
 def _common_parts(before: Outcome, after: Outcome) -> Iterator[tuple[Outcome, Outcome]]:
     later = {part.kind: part for part in parts(after)}
     for part in parts(before):
-        if part.kind in ("latency", "accuracy") and part.kind in later:
+        if part.kind in JUDGES and part.kind in later:
             yield part, later[part.kind]
 
 
@@ -108,8 +114,10 @@ def _key(kind: str, result: Result) -> str:
     """A model by its name: that its bytes may differ is the point. A runtime without version."""
     if kind == "accuracy":
         return str(result["model"])
-    threads = result["threads"]
     runtime = result["runtime"].split()[0]
+    if kind == "instructions":
+        return f"{result['model']}, {result['cpu']}, {result['suite']}, {runtime}"
+    threads = result["threads"]
     return f"{result['model']}, {runtime}, {threads} thread{'s' if threads > 1 else ''}"
 
 
@@ -121,7 +129,7 @@ def _pairs(old: Outcome, new: Outcome) -> tuple[list[tuple[str, Result, Result]]
     return pairs, lost
 
 
-def _latency(subject: str, before: Result, after: Result, allowed: Allowed) -> Change:
+def _latency(subject: str, before: Result, after: Result, allowed: Allowed) -> list[Change]:
     medians = [result["milliseconds"]["median"] for result in (before, after)]
     change = 100 * (medians[1] / medians[0] - 1)
     low, high = ratio_interval(before, after)
@@ -129,10 +137,23 @@ def _latency(subject: str, before: Result, after: Result, allowed: Allowed) -> C
     verdict = ALLOWED
     if change > allowed.slowdown:
         verdict = WORSE if interval[0] > 0 else UNCLEAR
-    return Change(subject, "median, ms", medians[0], medians[1], change, interval, verdict)
+    return [Change(subject, "median, ms", medians[0], medians[1], change, interval, verdict)]
 
 
-def _accuracy(subject: str, before: Result, after: Result, allowed: Allowed) -> Change:
+def _instructions(subject: str, before: Result, after: Result, allowed: Allowed) -> list[Change]:
+    """Judge counts, which are the same every time: any change is one."""
+    found = []
+    for name, old in before["million_instructions"].items():
+        new = after["million_instructions"].get(name)
+        if new is not None:
+            change = 100 * (new / old - 1)
+            verdict = WORSE if change > allowed.slowdown else ALLOWED
+            quantity = f"{name}, million instructions"
+            found.append(Change(subject, quantity, old, new, change, (change, change), verdict))
+    return found
+
+
+def _accuracy(subject: str, before: Result, after: Result, allowed: Allowed) -> list[Change]:
     if not same_faces(before, after):
         raise DataError(
             f"{subject} was scored on other faces or labels ({before['protocol']['scored_on']}, "
@@ -142,7 +163,10 @@ def _accuracy(subject: str, before: Result, after: Result, allowed: Allowed) -> 
     low, high = lost["drop_interval"]
     verdict = WORSE if lost["drop"] > allowed.drop else ALLOWED
     scores = (100 * before["top1"], 100 * after["top1"])
-    return Change(subject, "top-1, %", *scores, lost["drop"], (low, high), verdict)
+    return [Change(subject, "top-1, %", *scores, lost["drop"], (low, high), verdict)]
+
+
+JUDGES = {"latency": _latency, "accuracy": _accuracy, "instructions": _instructions}
 
 
 def ratio_interval(before: Result, after: Result) -> tuple[float, float]:

@@ -159,3 +159,26 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
 def test_a_slowdown_that_is_no_percentage_is_refused(tmp_path: Path) -> None:
     same = outcome("latency", latency())
     assert_refused(judged(tmp_path, same, same, "--max-slowdown", "much"), 2, "percent")
+
+
+def instructions(**counts: float) -> dict[str, Any]:
+    return {
+        "model": "m.tflite",
+        "cpu": "cortex-a72",
+        "suite": "bookworm",
+        "runtime": "tflite_runtime 2.14.0",
+        "million_instructions": counts,
+    }
+
+
+@pytest.mark.parametrize(("count", "code"), [(10.4, 0), (9.0, 0), (10.6, 10)])
+def test_instructions_are_judged_on_whatever_machine_they_were_counted(
+    tmp_path: Path, count: float, code: int
+) -> None:
+    before = outcome("instructions", instructions(invoke=10.0, jpeg=5.0), cpu="A")
+    after = outcome("instructions", instructions(invoke=count, jpeg=5.0), cpu="B")
+    ended = judged(tmp_path, before, after, "--max-slowdown", "5%")
+    assert ended.returncode == code, ended.stderr
+    assert "m.tflite, cortex-a72, bookworm, tflite_runtime" in ended.stdout
+    if code:
+        assert_refused(ended, code, "invoke, million instructions 10.000 -> 10.600")

@@ -17,7 +17,10 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A.json", help="Reference results.")],
     b: Annotated[Path, typer.Argument(metavar="B.json", help="Results to judge.")],
     max_slowdown: Annotated[
-        str, typer.Option(help="How much longer a median may be, in percent of A's.")
+        str,
+        typer.Option(
+            help="How much larger a median time, or a count of instructions, may be than A's."
+        ),
     ] = "10%",
     max_drop: Annotated[
         float, typer.Option(min=0.0, help="How many points of top-1 may be lost.")
