@@ -40,6 +40,7 @@ class Commands(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run; exit with `OutputError`'s code where the output has no room."""
+        _fill_standard_streams()
         try:
             try:
                 return super().main(*args, **kwargs)
@@ -52,6 +53,15 @@ class Commands(TyperGroup):
                 raise
             say(f"error: cannot write {error.filename or 'the output'}: {error.strerror}")
             sys.exit(_abandon_stdout())
+
+
+def _fill_standard_streams() -> None:
+    """Put /dev/null where a stream was closed (`>&-`): a file would get its number, and noise."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        continue
+    os.close(number)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
 def _abandon_stdout() -> int:

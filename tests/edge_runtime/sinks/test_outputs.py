@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import resource
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_a_stdout_without_room_does_not_stop_the_others(tmp_path: Path, video: P
     assert "output console is failing: No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(outputs["--csv"].read_text().splitlines()) > 25
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_run_without_standard_streams_writes_its_files(
+    tmp_path: Path, video: Path, closed: str
+) -> None:
+    outputs = {"--csv": tmp_path / "r.csv"}
+    command = shlex.join(command_line("emo-edge", *words(video, outputs)))
+    done = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = outputs["--csv"].read_text().splitlines()
+    assert {row.count(",") for row in rows} == {16}
+    assert len(rows) > 25
 
 
 def test_labels_that_a_picture_cannot_show_are_named(tmp_path: Path, video: Path) -> None:
