@@ -67,6 +67,8 @@ def is_whole(data: bytes, *, ends: bool) -> bool:
 
 def decode(data: bytes) -> Image | None:
     """Return uint8[H,W,3] BGR, or None if the decoder gives up."""
+    if data.rfind(END) < 0:  # from a camera that never sends it; OpenCV 4.12+ insists
+        data += END
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
