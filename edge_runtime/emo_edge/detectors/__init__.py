@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from emo_edge.contract import Box, Image
 from emo_edge.detectors.fetch import yunet_fetched
 from emo_edge.detectors.haar import haar
-from emo_edge.detectors.yunet import yunet
+from emo_edge.detectors.yunet import opencv_is_new_enough, yunet
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
 from emo_edge.smallest import SMALLEST_FACE
@@ -18,14 +18,15 @@ Detector = Callable[[Image], Sequence[Box]]
 def auto(smallest: float = SMALLEST_FACE) -> Detector:
     """Return YuNet if it was fetched, else Haar, saying which on stderr."""
     best = best_detector()
-    hint = "; for a better one run: emo-edge fetch-detector" if best == "haar" else ""
+    fetched = yunet_fetched()  # but this OpenCV is too old for it
+    hint = "" if fetched else "; for a better one run: emo-edge fetch-detector"
     say(f"face detector: {best}{hint}")
     return make_detector(best, smallest)
 
 
 def best_detector() -> str:
     """Return the name of the best detector that this machine has."""
-    return "yunet" if yunet_fetched() else "haar"
+    return "yunet" if yunet_fetched() and opencv_is_new_enough() else "haar"
 
 
 def whole_picture(smallest: float = SMALLEST_FACE) -> Detector:  # noqa: ARG001 (all are made alike)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import cv2
-import cv2.data
 import numpy as np
 
 from emo_edge.contract import Box, Image
@@ -18,6 +18,10 @@ HAAR_NEIGHBOURS = 5
 HAAR_SMALLEST = 30  # pixels, in the picture that is searched
 
 
+# Where Debian's python3-opencv, all that there is for 32-bit Arm, keeps what the wheels carry.
+DEBIAN_CASCADES = Path("/usr/share/opencv4/haarcascades")
+
+
 def haar(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
     """Return OpenCV's frontal-face Haar cascade (Viola & Jones 2001), which needs no download.
 
@@ -26,10 +30,12 @@ def haar(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
             the cost falls with its square. Of the faces in 9 pictures (dlib) it finds 38 of 43 of
             1/16 and more, 17 of 21 of 1/12, 9 of 10 of 1/8.
     """
-    path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
-    cascade = cv2.CascadeClassifier(str(path))
-    if cascade.empty():
-        raise UsageError(f"this OpenCV ships no Haar cascade at {path}; install opencv < 5")
+    path = _folder() / "haarcascade_frontalface_default.xml"
+    if not path.is_file() or (cascade := cv2.CascadeClassifier(str(path))).empty():
+        raise UsageError(
+            f"this OpenCV {cv2.__version__} has no Haar cascade at {path}; install opencv < 5, or "
+            "for Debian's own python3-opencv: sudo apt install opencv-data"
+        )
 
     long_side = round(HAAR_SMALLEST / smallest)
 
@@ -51,3 +57,10 @@ def haar(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
         return sorted(found, key=lambda box: -box.score)
 
     return detect
+
+
+def _folder() -> Path:
+    try:
+        return Path(import_module("cv2.data").haarcascades)
+    except ModuleNotFoundError:
+        return DEBIAN_CASCADES

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import Box, Image
 from emo_edge.detectors.fetch import read_yunet
+from emo_edge.errors import UsageError
 from emo_edge.smallest import SMALLEST_FACE
 
 # Measured on 43 faces in 9 pictures (dlib) and 8 pictures without: faces of 20 pixels and more in
@@ -19,6 +20,8 @@ from emo_edge.smallest import SMALLEST_FACE
 SMALLEST_PIXELS = 20
 SCORE = 0.75
 OVERLAP = 0.3
+# The first that loads a network from memory.
+OLDEST_OPENCV = (4, 8)
 # With a side of up to 32 pixels OpenCV 4.10 reads memory that nobody wrote and sees phantom
 # faces: in 35 of 400 pictures it answered unlike a fresh detector, with 33 and more in 0 of 500.
 LEAST_SIDE = 64
@@ -33,6 +36,11 @@ HAAR_SIDE = 1.26
 EYES_TO_MOUTH = 0.30
 
 
+def opencv_is_new_enough() -> bool:
+    """Return whether this OpenCV can read the file (Debian 12's own cannot)."""
+    return tuple(map(int, cv2.__version__.split(".")[:2])) >= OLDEST_OPENCV
+
+
 def yunet(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
     """Return YuNet as a detector, whose boxes are squares like Haar's.
 
@@ -40,8 +48,14 @@ def yunet(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
         smallest: Width of the smallest face to find, as a fraction of the picture's longer side;
             the cost falls with its square.
 
-    Raises `UsageError` if its file was not fetched, `ModelError` if that is damaged.
+    Raises `UsageError` if its file was not fetched or this OpenCV is too old for it, `ModelError`
+    if that is damaged.
     """
+    if not opencv_is_new_enough():
+        raise UsageError(
+            f"YuNet needs OpenCV {'.'.join(map(str, OLDEST_OPENCV))}, this is {cv2.__version__}: "
+            "use --detector haar"
+        )
     network, nothing = np.frombuffer(read_yunet(), np.uint8), np.empty(0, np.uint8)
     long_side = round(SMALLEST_PIXELS / smallest)
     detector = cv2.FaceDetectorYN.create("onnx", network, nothing, (320, 320), SCORE, OVERLAP)

@@ -66,13 +66,16 @@ def _runtime() -> Finding:
 
 
 def _detector() -> Finding:
-    from emo_edge.detectors import make_detector
-    from emo_edge.detectors.fetch import yunet_fetched, yunet_path
+    from emo_edge.detectors import best_detector, make_detector
+    from emo_edge.detectors.fetch import yunet_path
+    from emo_edge.detectors.yunet import opencv_is_new_enough
 
-    if yunet_fetched():
-        make_detector("yunet")
+    best = best_detector()
+    make_detector(best)
+    if best == "yunet":
         return Finding("OK", "detector", f"yunet ({yunet_path()})")
-    make_detector("haar")
+    if not opencv_is_new_enough():
+        return Finding("OK", "detector", "haar: this OpenCV is too old for yunet")
     return Finding(
         "note", "detector", "haar; yunet finds more faces and costs less", "emo-edge fetch-detector"
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import cv2
+import cv2.data
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -98,15 +101,15 @@ def test_without_yunet_the_run_says_once_that_it_uses_haar_and_what_is_better(
     assert said[0] == "face detector: haar; for a better one run: emo-edge fetch-detector"
     assert len(said) == 2
     (finding,) = (finding for finding in examine(INT8) if finding.subject == "detector")
-    assert (finding.verdict, finding.detail.split(";")[0]) == ("OK", "haar")
-    assert "emo-edge fetch-detector" in finding.detail
+    assert (finding.verdict, finding.detail.partition(";")[0]) == ("note", "haar")
+    assert finding.fix == "emo-edge fetch-detector"
 
 
 def test_yunet_is_used_by_itself_once_it_was_fetched(tmp_path: Path, yunet_cache: Path) -> None:
     code, said = lines_of_a_run(tmp_path)
     assert (code, said[0], len(said)) == (0, "face detector: yunet", 2)
     (finding,) = (finding for finding in examine(INT8) if finding.subject == "detector")
-    assert (finding.verdict, finding.detail) == ("OK", f"yunet ({yunet_cache}), haar")
+    assert (finding.verdict, finding.detail) == ("OK", f"yunet ({yunet_cache})")
 
 
 def test_yunet_by_name_is_never_replaced_by_another(tmp_path: Path) -> None:
@@ -124,6 +127,22 @@ def test_a_damaged_yunet_is_refused_not_replaced(yunet_cache: Path, detector: st
         make_detector(detector)
     (finding,) = (finding for finding in examine(INT8) if finding.subject == "detector")
     assert (finding.verdict, "is damaged" in finding.detail) == ("problem", True)
+
+
+def test_debians_opencv_4_6_has_haar_elsewhere_and_is_too_old_for_yunet(
+    yunet_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture, there = scene("happy")[0], Path(cv2.data.haarcascades)
+    monkeypatch.setattr("cv2.__version__", "4.6.0")
+    monkeypatch.setitem(sys.modules, "cv2.data", None)
+    haar = import_module("emo_edge.detectors.haar")
+    monkeypatch.setattr(haar, "DEBIAN_CASCADES", there)
+    assert len(make_detector("auto")(picture)) == 1
+    with pytest.raises(UsageError, match=r"YuNet needs OpenCV 4.8, this is 4.6.0"):
+        make_detector("yunet")
+    monkeypatch.setattr(haar, "DEBIAN_CASCADES", yunet_cache.parent)
+    with pytest.raises(UsageError, match="sudo apt install opencv-data"):
+        make_detector("haar")
 
 
 def test_the_run_works_for_a_user_without_a_home(
