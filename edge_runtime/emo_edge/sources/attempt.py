@@ -87,6 +87,8 @@ class Attempt:
             self.failure = str(error)
         except cv2.error as error:
             self.failure = f"OpenCV failed ({error.err})"
+        except OSError as error:
+            self.failure = error.strerror or str(error)
         except BaseException as error:  # raised again by the loop's thread
             self.bug = error
         finally:

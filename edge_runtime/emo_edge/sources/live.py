@@ -24,6 +24,8 @@ CLOSING_SECONDS = 3.0  # longer than a read of a silent camera takes
 MOST_STUCK = 4  # threads that do not come back; a fifth is not begun
 # Slower than this share of what the camera promises is worth a line.
 SLOW_SHARE = 0.25
+BROKEN = "a broken frame; such are counted and left out"
+HANGING = f"{MOST_STUCK} tries hang in the driver; if they do not come back, restart the machine"
 STILL = "frozen, or a still picture: opening it again changed nothing"
 
 
@@ -51,7 +53,7 @@ class _Supervisor:
         self._still: bytes | None = None
         self._attempt: Attempt | None = self._begin()
         self._leaving: list[tuple[Attempt, float]] = []  # told to stop at, monotonic seconds
-        self._counted = [0, 0, 0]  # of this attempt: arrived, broken, decoded in vain
+        self._counted = (0, 0)  # of this attempt: arrived, broken
         self._size: tuple[int, ...] = ()
         self._undecoded_since: float | None = None
         self._lost_at = 0.0
@@ -120,9 +122,9 @@ class _Supervisor:
         image = decode(picture) if isinstance(picture, bytes) else picture
         if image is None or (self._size and image.shape != self._size):
             self._undecoded_since = self._undecoded_since or now
-            self._counted[2] += 1
-            self._health.source.broken += 1
-            self._say_once("broken", "a broken frame; broken frames are counted and left out")
+            with self._health.lock:
+                self._health.source.broken += 1
+            self._say_once("broken", BROKEN)
             return None
         self._size, self._undecoded_since = image.shape, None
         self._delivering(now)
@@ -133,14 +135,14 @@ class _Supervisor:
 
     def _count(self, attempt: Attempt) -> None:
         """Bring the health up to date with what the thread saw."""
-        source, counted = self._health.source, self._counted
+        source, (arrived, broken) = self._health.source, self._counted
+        self._counted = attempt.arrived, attempt.broken
         with self._health.lock:
-            source.frames += attempt.arrived - counted[0]
-            source.broken += attempt.broken - counted[1]
+            source.frames += self._counted[0] - arrived
+            source.broken += self._counted[1] - broken
             source.fps = attempt.rate
-        if attempt.broken > counted[1]:
-            self._say_once("broken", "a broken frame; broken frames are counted and left out")
-        counted[0], counted[1] = attempt.arrived, attempt.broken
+        if self._counted[1] > broken:
+            self._say_once("broken", BROKEN)
         promised = attempt.capture.fps if attempt.capture else 0.0
         if attempt.rate is not None and attempt.rate < promised * SLOW_SHARE:
             self._say_once("slow", f"only {attempt.rate:.1f} of {promised:.0f} frames a second")
@@ -192,23 +194,31 @@ class _Supervisor:
             self._attempt.stop()
             self._leaving.append((self._attempt, time.monotonic()))
             self._index += self._attempt.arrived
-            self._attempt, self._taken, self._counted = None, -1, [0, 0, 0]
+            self._attempt, self._taken, self._counted = None, -1, (0, 0)
             self._size, self._undecoded_since = (), None
             self._said.clear()
 
     def _try_again(self, left: float) -> None:
         """Begin the next attempt if it is time, or wait a little."""
         now = time.monotonic()
+        for attempt, _ in self._leaving:
+            if attempt.bug is not None:
+                raise attempt.bug
         self._leaving = [(attempt, at) for attempt, at in self._leaving if not attempt.ended]
-        held = any(now - at < self._patience.stuck for _, at in self._leaving)
-        if len(self._leaving) < MOST_STUCK and not held:
+        if len(self._leaving) >= MOST_STUCK:
+            self._health.source.error = HANGING
+            wait = left
+        elif any(now - at < self._patience.stuck for _, at in self._leaving):
+            wait = HINT_SECONDS  # its end is notified
+        else:
             hint = self._camera.hint()
             if now >= self._retry_at or hint != self._hint:
                 self._hint = hint
                 self._attempt = self._begin()
                 return
+            wait = min(self._retry_at - now, HINT_SECONDS)
         with self._changed:
-            self._changed.wait(min(left, HINT_SECONDS, max(self._retry_at - now, 0.05)))
+            self._changed.wait(min(left, wait))
 
     def _begin(self) -> Attempt:
         return Attempt(self._camera, self._changed, self._patience.frozen, self._still)

@@ -23,12 +23,12 @@ class Picamera:
     def open(self) -> PicameraCapture:
         """Open it; raises `SourceError` if picamera2 or the camera is not there."""
         module = _picamera2()
-        cameras = module.Picamera2.global_camera_info()
-        if self._number >= len(cameras):
-            raise SourceError(f"no CSI camera {self._number}: picamera2 sees {len(cameras)}")
         try:
+            cameras = len(module.Picamera2.global_camera_info())
+            if self._number >= cameras:
+                raise IndexError(f"no CSI camera {self._number}, picamera2 sees {cameras}")
             return PicameraCapture(module.Picamera2(self._number), self._asked)
-        except RuntimeError as error:  # libcamera: in use, or it does not answer
+        except Exception as error:  # which, libcamera does not say: in use, or it does not answer
             raise SourceError(f"{self.name} cannot be opened: {error}") from error
 
     def hint(self) -> object:
@@ -60,7 +60,7 @@ class PicameraCapture:
         """Return the next picture; blocks for as long as libcamera is silent."""
         try:
             image = self._camera.capture_array("main")
-        except RuntimeError as error:
+        except Exception as error:
             raise SourceError(f"picamera2 failed ({error})") from error
         return np.ascontiguousarray(image, np.uint8), time.monotonic()
 

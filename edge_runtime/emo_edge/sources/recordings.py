@@ -10,8 +10,12 @@ import cv2
 import numpy as np
 
 from emo_edge.errors import SourceError
+from emo_edge.messages import warn
 from emo_edge.sources.capture import nominal_fps
 from emo_edge.sources.frame import Frame, Source
+
+# With a smaller share of the frames that its header promises a video is worth a warning.
+WHOLE = 0.9
 
 
 @contextmanager
@@ -41,3 +45,6 @@ def _frames(capture: cv2.VideoCapture, name: str, fps: float) -> Iterator[Frame]
         index += 1
     if index == 0:
         raise SourceError(f"{name} opens as a video but holds no readable frame")
+    promised = capture.get(cv2.CAP_PROP_FRAME_COUNT)  # some containers only estimate it
+    if index < WHOLE * promised:
+        warn(f"{name} is damaged: {index} of about {promised:.0f} frames were readable")
