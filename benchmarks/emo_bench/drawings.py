@@ -10,7 +10,8 @@ import numpy as np
 
 from emo_bench.results import Outcome, Result, subject_of
 from emo_bench.views.pipeline import draw_vital_signs
-from emo_train.plots import confusion_matrix, save
+from emo_train.plots import save
+from emo_train.score_plots import confusion_matrix
 
 from matplotlib import pyplot as plt  # isort: skip  # emo_train.plots chooses the backend first
 

@@ -7,8 +7,10 @@ number alone, so that a resumed training sees what an uninterrupted one would ha
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from emo_edge.contract import Image
 from emo_edge.faces import Faces
 from emo_train.augment import augment
-from emo_train.recipe import Augmentation, Recipe
+from emo_train.recipe import Recipe
 
 Targets = NDArray[np.float32]
 
@@ -48,9 +50,9 @@ def _shuffled(faces: int, seed: int, number: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, number]).permutation(faces)
 
 
-def seed_of(step: int, seed: int) -> np.int32:
-    """Return the seed of a step's augmentation, 0 to 2**31 - 1."""
-    return np.int32(np.random.SeedSequence([seed, step]).generate_state(1)[0] >> 1)
+def seed_of(step: int, part: int, seed: int) -> np.int32:
+    """Return the seed of the augmentation of a part of a step, 0 to 2**31 - 1."""
+    return np.int32(np.random.SeedSequence([seed, step, part]).generate_state(1)[0] >> 1)
 
 
 def training_batches(faces: Faces, targets: Targets, recipe: Recipe, first_step: int) -> Any:
@@ -65,46 +67,81 @@ def training_batches(faces: Faces, targets: Targets, recipe: Recipe, first_step:
         recipe: Batch size, seed and augmentation.
         first_step: Counted from the beginning of the training.
     """
-
-    def load() -> Iterator[tuple[Image, Targets, np.int32]]:
-        step = first_step
-        while True:
-            rows = rows_of(step, len(faces), recipe.batch_size, recipe.seed)
-            yield faces.pixels[rows], targets[rows], seed_of(step, recipe.seed)
-            step += 1
-
+    source = _Source(faces, targets, recipe, first_step)
     if keras.backend.backend() == "tensorflow":
-        return _pipeline(load, faces.pixels.shape[1:], targets.shape[1:], recipe)
-    return _generator(load(), recipe.augmentation)
+        return _pipeline(source)
+    return _generator(source)
 
 
-def _pipeline(load: Any, face: tuple[int, ...], target: tuple[int, ...], recipe: Recipe) -> Any:
+def shared_batches(
+    faces: Faces, targets: Targets, recipe: Recipe, first_step: int
+) -> Callable[[Any], Any]:
+    """Return what `Strategy.distribute_datasets_from_function` takes: equal parts of each batch."""
+
+    def make(context: Any) -> Any:
+        replicas = context.num_replicas_in_sync
+        local = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        parts = range(first, first + local)
+        return _pipeline(_Source(faces, targets, recipe, first_step, parts, replicas))
+
+    return make
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Batches as they are, without end: (pixels, targets, seed of their augmentation).
+
+    Attributes:
+        parts: Which parts of each step's batch, of how many, come from here, one after another.
+    """
+
+    faces: Faces
+    targets: Targets
+    recipe: Recipe
+    first_step: int
+    parts: range = range(1)
+    of: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.recipe.batch_size // self.of
+
+    def __call__(self) -> Iterator[tuple[Image, Targets, np.int32]]:
+        batch, seed = self.recipe.batch_size, self.recipe.seed
+        for step in itertools.count(self.first_step):
+            whole = rows_of(step, len(self.faces), batch, seed)
+            for part in self.parts:
+                rows = whole[part * self.size : (part + 1) * self.size]
+                yield self.faces.pixels[rows], self.targets[rows], seed_of(step, part, seed)
+
+
+def _pipeline(source: _Source) -> Any:
     import tensorflow as tf
 
+    strength = source.recipe.augmentation
     signature = (
-        tf.TensorSpec((recipe.batch_size, *face), tf.uint8),
-        tf.TensorSpec((recipe.batch_size, *target), tf.float32),
+        tf.TensorSpec((source.size, *source.faces.pixels.shape[1:]), tf.uint8),
+        tf.TensorSpec((source.size, *source.targets.shape[1:]), tf.float32),
         tf.TensorSpec((), tf.int32),
     )
     return (
-        tf.data.Dataset.from_generator(load, output_signature=signature)
+        tf.data.Dataset.from_generator(source, output_signature=signature)
         .map(
-            lambda images, targets, seed: (augment(images, recipe.augmentation, seed), targets),
+            lambda images, targets, seed: (augment(images, strength, seed), targets),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def _generator(
-    loaded: Iterator[tuple[Image, Targets, np.int32]], strength: Augmentation
-) -> Iterator[tuple[Any, Any]]:
+def _generator(source: _Source) -> Iterator[tuple[Any, Any]]:
     def change(images: Any, seed: Any) -> Any:
-        return augment(images, strength, seed)
+        return augment(images, source.recipe.augmentation, seed)
 
     if keras.backend.backend() == "jax":
         import jax
 
         change = jax.jit(change)
-    for images, targets, seed in loaded:
+    for images, targets, seed in source():
         yield change(ops.convert_to_tensor(images), ops.convert_to_tensor(seed)), targets

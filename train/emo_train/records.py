@@ -37,7 +37,7 @@ def read_config(run: Path) -> dict[str, Any]:
         config = json.loads((run / CONFIG).read_text(encoding="utf-8"))
         ModelSpec.from_json(json.dumps(config["spec"]))
         Recipe.from_json(config["recipe"])
-        _ = Path(config["data"]), list(config["teachers"])
+        _ = Path(config["data"]), list(config["teachers"]), str(config["distribute"])
     except (OSError, ValueError, LookupError, TypeError, ModelError, UsageError) as error:
         raise DataError(f"{run} is not a run folder that can be resumed: {error}") from error
     return dict(config)

@@ -22,6 +22,7 @@ from emo_train.augment import augment
 from emo_train.calibrate import uncertain_below
 from emo_train.data import Dataset, Layout, open_layout
 from emo_train.data.cache import cached
+from emo_train.distribute import digest, is_chief, open_strategy, own_folder
 from emo_train.evaluation import draw, evaluate
 from emo_train.inspection import show_survey
 from emo_train.loading import load_dataset
@@ -34,7 +35,11 @@ from emo_train.trainer import fit, forget_progress
 
 
 def configure(
-    data: Path, recipe: Recipe, cache: Path | None = None, teachers: Sequence[Path] = ()
+    data: Path,
+    recipe: Recipe,
+    cache: Path | None = None,
+    teachers: Sequence[Path] = (),
+    distribute: str = "none",
 ) -> tuple[dict[str, Any], Layout]:
     """Return the configuration of a new run, JSON-ready, and its data, opened.
 
@@ -59,34 +64,50 @@ def configure(
     return {
         "data": str(data.resolve()),
         "cache": str(cache.resolve()) if cache else None,
+        "distribute": distribute,
         "teachers": [str(path.resolve()) for path in teachers],
         "recipe": recipe.to_json(),
         "spec": spec.to_json(),
     }, layout
 
 
-def train(run: Path, config: Mapping[str, Any], layout: Layout | None = None) -> dict[str, Any]:
+def train(
+    run: Path, config: Mapping[str, Any], layout: Layout | None = None
+) -> dict[str, Any] | None:
     """Train by `config` into `run` (resuming what is there) and return its metrics.
 
-    `layout` is the data of a new run, opened already.
+    `layout` is the data of a new run, opened already. Of several workers only the chief writes;
+    the others return None.
     """
-    spec = ModelSpec.from_json(json.dumps(config["spec"]))
-    recipe = Recipe.from_json(config["recipe"])
-    dataset = load_dataset(config, layout)
-    _describe(dataset)
+    chief, strategy = is_chief(config["distribute"]), open_strategy(config["distribute"])
+    recipe, dataset = Recipe.from_json(config["recipe"]), load_dataset(config, layout)
     # What has answered once is kept for a resumed run.
     taught = [run / TEACHER] if (run / TEACHER).exists() else map(Path, config["teachers"])
     teacher = ensemble(list(taught), dataset.labels, dataset.splits["train"])
-    _begin(run, config, dataset.fingerprint())
     if teacher is not None:
-        teacher.save(run / TEACHER)
-        teacher = read_teacher(run / TEACHER)  # rounded as a resumed run reads it
-    _plot_samples(run, dataset, recipe)
-    model = fit(run, dataset, recipe, teacher)
-    evaluation = evaluate(model, spec, dataset, recipe, run / HISTORY)
-    if teacher is not None:
-        evaluation.metrics["training"]["teachers"] = list(teacher.sources)
+        teacher = teacher.rounded()
+    if chief:
+        _describe(dataset)
+        _begin(run, config, dataset.fingerprint())
+        if teacher is not None:
+            teacher.save(run / TEACHER)
+        _plot_samples(run, dataset, recipe)
+    with own_folder(run, chief) as folder:
+        model = fit(folder, dataset, recipe, teacher, strategy)
+    if strategy is not None:
+        say(f"weights, the same on every worker: {digest(model)}")
+    return _finish(run, config, dataset, model) if chief else None
+
+
+def _finish(
+    run: Path, config: Mapping[str, Any], dataset: Dataset, model: keras.Model
+) -> dict[str, Any]:
+    """Evaluate and write everything but the progress, which goes; return the metrics."""
+    recipe, spec = Recipe.from_json(config["recipe"]), json.dumps(config["spec"])
+    evaluation = evaluate(model, ModelSpec.from_json(spec), dataset, recipe, run / HISTORY)
     metrics = evaluation.metrics
+    if config["teachers"]:
+        metrics["training"]["teachers"] = list(read_teacher(run / TEACHER).sources)
     with atomic_path(run / MODEL) as temporary:
         model.save(temporary)
     write_samples(run, dataset, recipe.seed)

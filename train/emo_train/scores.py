@@ -8,6 +8,13 @@ import keras
 from keras import ops
 
 
+def confusion(targets: Any, answers: Any, classes: int) -> Any:
+    """Return counts float32[n,n] of a batch: rows are true classes, columns the answers."""
+    true = ops.one_hot(ops.argmax(targets[:, :classes], axis=1), classes)
+    found = ops.one_hot(ops.argmax(answers, axis=1), classes)
+    return ops.matmul(ops.transpose(true), found)
+
+
 class Scores(keras.metrics.Metric):  # type: ignore[misc]
     """The scores of `emo_edge.metrics`, accumulated batch by batch in a confusion matrix.
 
@@ -23,9 +30,15 @@ class Scores(keras.metrics.Metric):  # type: ignore[misc]
 
     def update_state(self, targets: Any, answers: Any, sample_weight: Any = None) -> None:  # noqa: ARG002
         """Count a batch: targets float[B,n or more], answers float[B,n]."""
-        true = ops.one_hot(ops.argmax(targets[:, : self._classes], axis=1), self._classes)
-        found = ops.one_hot(ops.argmax(answers, axis=1), self._classes)
-        self._counts.assign_add(ops.matmul(ops.transpose(true), found))
+        self.add(confusion(targets, answers, self._classes))
+
+    def add(self, counts: Any) -> None:
+        """Add a confusion matrix float[n,n]."""
+        self._counts.assign_add(counts)
+
+    def faces(self) -> int:
+        """Return how many were counted."""
+        return int(ops.sum(self._counts))
 
     def result(self) -> dict[str, Any]:
         """Return the scores; the macro averages are over the classes that are present."""

@@ -10,7 +10,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,10 @@ class Teacher:
                 f"teacher {name} was made with other training faces than this run's; make it with "
                 "the same --data, --labels and --seed"
             )
+
+    def rounded(self) -> Teacher:
+        """Return this teacher as it is read back: a resumed run learns from the same."""
+        return replace(self, logits=self.logits.astype(np.float16).astype(np.float32))
 
     def save(self, path: Path) -> None:
         """Write the logits file, whole or not at all."""

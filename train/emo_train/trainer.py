@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import Image
 from emo_edge.runfolder import BACKUP, BEST, HISTORY, TEACHER, TENSORBOARD
+from emo_train import distribute
 from emo_train.batches import steps_per_epoch, training_batches
 from emo_train.callbacks import Backup, KeepBest, Record, Reseed, read_history, write_history
 from emo_train.data import Dataset
@@ -23,58 +26,79 @@ from emo_train.teachers import Teacher
 EVALUATION_BATCH = 256
 
 
-def fit(run: Path, dataset: Dataset, recipe: Recipe, teacher: Teacher | None = None) -> keras.Model:
+def fit(
+    run: Path,
+    dataset: Dataset,
+    recipe: Recipe,
+    teacher: Teacher | None = None,
+    strategy: Any = None,
+) -> keras.Model:
     """Train, resuming from `run` if a backup is there, and return the best epoch's model.
+
+    Args:
+        run: Folder of the progress.
+        dataset: Its splits "train" and "validation".
+        recipe: How.
+        teacher: To imitate.
+        strategy: Of tf.distribute; None trains on one device.
 
     Raises `DataError` if the loss stops being a number.
     """
     keras.utils.set_random_seed(recipe.seed)
     train, validation = dataset.splits["train"], dataset.splits["validation"]
     steps = steps_per_epoch(len(train), recipe.batch_size)
-    classes = len(dataset.labels)
-    _, height, width, channels = train.pixels.shape
-    shape = (height, width, channels)
-    # A backup brings its own weights.
-    weights = "none" if (run / BACKUP).exists() else recipe.weights
-    model = build_model(recipe.architecture, shape, classes, recipe.dropout, weights)
-    targets, loss = train.targets, _label_loss(recipe)
+    targets = train.targets
     if teacher is not None:
         targets = joined(targets, teacher.logits, recipe.teacher_temperature)
-        loss = DistillationLoss(
-            classes, recipe.teacher_temperature, recipe.teacher_weight, recipe.label_smoothing
-        )
-    model.compile(
-        optimizer=_optimizer(recipe, steps), loss=loss, metrics=[Scores(classes, name="scores")]
-    )
-    done = _restore(model, run, steps)
+    with nullcontext() if strategy is None else strategy.scope():
+        # A backup brings its own weights.
+        weights = "none" if (run / BACKUP).exists() else recipe.weights
+        model = _compiled(dataset, recipe, weights, distil=teacher is not None)
+        done = _restore(model, run, steps)
     best = KeepBest(run / BEST, run / HISTORY, recipe.select_by, recipe.patience)
     if done < recipe.epochs and not best.has_ended():
         with Progress(recipe.epochs, steps, recipe.select_by) as progress:
-            model.fit(
-                training_batches(train, targets, recipe, done * steps),
-                steps_per_epoch=steps,
-                validation_data=(validation.pixels, validation.targets),
-                validation_batch_size=EVALUATION_BATCH,
-                epochs=recipe.epochs,
-                initial_epoch=done,
-                verbose=0,
-                shuffle=False,  # the batches are shuffled
-                callbacks=[
-                    Reseed(steps),
-                    Record(run / HISTORY),
-                    best,
-                    *_tensorboard(run, recipe),
-                    Backup(run / BACKUP),
-                    progress,
-                ],
-            )
+            callbacks = [
+                Reseed(steps),
+                Record(run / HISTORY),
+                best,
+                *_tensorboard(run, recipe),
+                Backup(run / BACKUP),
+                progress,
+            ]
+            if strategy is not None:
+                distribute.fit(
+                    strategy, model, (train, targets), validation, recipe, done, callbacks
+                )
+            else:
+                model.fit(
+                    training_batches(train, targets, recipe, done * steps),
+                    steps_per_epoch=steps,
+                    validation_data=(validation.pixels, validation.targets),
+                    validation_batch_size=EVALUATION_BATCH,
+                    epochs=recipe.epochs,
+                    initial_epoch=done,
+                    verbose=0,
+                    shuffle=False,  # the batches are shuffled
+                    callbacks=callbacks,
+                )
     return keras.saving.load_model(run / BEST, compile=False)
 
 
-def _label_loss(recipe: Recipe) -> keras.losses.Loss:
-    return keras.losses.CategoricalCrossentropy(
+def _compiled(dataset: Dataset, recipe: Recipe, weights: str, *, distil: bool) -> keras.Model:
+    classes, faces = len(dataset.labels), dataset.splits["train"].pixels
+    shape, steps = faces.shape[1:], steps_per_epoch(len(faces), recipe.batch_size)
+    model = build_model(recipe.architecture, shape, classes, recipe.dropout, weights)  # type: ignore[arg-type]
+    loss = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=recipe.label_smoothing
     )
+    if distil:
+        loss = DistillationLoss(
+            classes, recipe.teacher_temperature, recipe.teacher_weight, recipe.label_smoothing
+        )
+    scores = Scores(classes, name="scores")
+    model.compile(optimizer=_optimizer(recipe, steps), loss=loss, metrics=[scores])
+    return model
 
 
 def _tensorboard(run: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,6 +17,8 @@ from emo_edge.runfolder import CONFIG
 from emo_train.commands.workstation import require_workstation
 from emo_train.recipe import Recipe
 from emo_train.settings import takes_settings
+
+Distribute = Literal["none", "mirrored", "multi-worker"]
 
 
 @takes_settings(Recipe)
@@ -46,6 +48,10 @@ def train(
         Path | None,
         typer.Option(help="TOML or YAML with settings, or config.json of a run to repeat."),
     ] = None,
+    distribute: Annotated[
+        Distribute | None,
+        typer.Option(help="Train on all GPUs (mirrored) or on the workers of TF_CONFIG."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
     ] = False,
@@ -55,7 +61,8 @@ def train(
         return
     if resume is not None:
         if chosen or any(
-            given is not None for given in (data, cache_dir, out, preset, config, teacher or None)
+            given is not None
+            for given in (data, cache_dir, out, preset, config, distribute, teacher or None)
         ):
             raise UsageError("--resume takes everything from the run: leave other options away")
         _train(resume, None)
@@ -66,22 +73,29 @@ def train(
     data = data or known_data
     if data is None or out is None:
         raise UsageError("give --data DIR and --out RUN (see emo-train --help)")
-    _train(out, (data, recipe, cache_dir, teacher or []))
+    _train(out, (data, recipe, cache_dir, teacher or [], distribute or "none"))
 
 
-def _train(folder: Path, new: tuple[Path, Recipe, Path | None, list[Path]] | None) -> None:
+def _train(folder: Path, new: tuple[Path, Recipe, Path | None, list[Path], str] | None) -> None:
     """Train `new` into `folder`, or go on with what is there."""
     require_workstation()
     from emo_train import run
+    from emo_train.distribute import is_chief
     from emo_train.records import read_config, refuse_existing
 
     if new is None:
         settings, layout = read_config(folder), None
     else:
-        refuse_existing(folder)
+        chief = is_chief(new[-1])
+        if chief:
+            refuse_existing(folder)
         settings, layout = run.configure(*new)
-        require_writable(folder / CONFIG)
+        if chief:
+            require_writable(folder / CONFIG)
     metrics = run.train(folder, settings, layout)
+    if metrics is None:
+        say(f"this worker is done; the chief writes {folder}")
+        return
     say(
         f"top-1 {metrics['top1']:.1%} on {metrics['images']} {metrics['protocol']['scored_on']} "
         f"pictures; next: emo-convert {shlex.quote(str(folder))} --quantize int8"

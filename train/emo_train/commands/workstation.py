@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 from emo_edge.commands import require_extra
@@ -20,15 +21,13 @@ def require_workstation() -> None:
     if backend not in BACKENDS:
         known = ", ".join(BACKENDS)
         raise UsageError(f"unknown KERAS_BACKEND {backend!r}; choose from {known}")
-    require_extra("workstation", "keras", "matplotlib", "rich", *_only_workstation(backend))
+    require_extra("train", "keras", "matplotlib", "rich")
     if backend != "tensorflow":
-        require_extra(backend, backend)
+        if importlib.util.find_spec(backend) is None:
+            raise UsageError(f"KERAS_BACKEND={backend}, but {backend} is not installed")
         return
+    require_extra("workstation", "tensorflow")
     with hushed():
         import tensorflow as tf
 
-        tf.constant(0)  # looks for GPUs, which is as talkative as the import
-
-
-def _only_workstation(backend: str) -> tuple[str, ...]:
-    return ("tensorflow",) if backend == "tensorflow" else ()
+        tf.config.list_physical_devices()  # as talkative as the import
