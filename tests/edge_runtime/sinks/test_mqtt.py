@@ -53,11 +53,11 @@ def test_a_message_is_due_at_a_change_and_then_every_five_seconds() -> None:
         if (state := digest(a_frame(number, at), readings)) is not None:
             told.append((at, state["label"], state["faces"]))
     assert told == [
-        (0.0, "none", 0),
+        (0.0, "nobody", 0),
         (2.0, "happy", 1),
         (7.0, "happy", 1),
         (12.0, "sad", 1),
-        (16.0, "none", 0),
+        (16.0, "nobody", 0),
     ]
 
 
@@ -89,7 +89,7 @@ def test_a_lost_camera_shows_nobody_once() -> None:
     digest(a_frame(), [a_reading()])
     state = digest.nobody()
     assert state is not None
-    assert (state["label"], state["faces"], state["readings"]) == ("none", 0, [])
+    assert (state["label"], state["faces"], state["readings"]) == ("nobody", 0, [])
     assert digest.nobody() is None
 
 
@@ -148,7 +148,7 @@ def test_every_entity_is_described_and_keeps_its_name() -> None:
         assert entity["availability_topic"] == AVAILABILITY
         assert entity["device"]["identifiers"] == [node]
     (expression,) = (entity for topic, entity in first.items() if "/expression/" in topic)
-    assert expression["options"] == [*LABELS, "uncertain", "none"]
+    assert expression["options"] == [*LABELS, "uncertain", "nobody"]
     assert set(first).isdisjoint(discovery("home_hall", "0", LABELS))
 
 
@@ -178,7 +178,7 @@ def test_a_lost_camera_is_told(broker: Broker) -> None:
         sink(a_frame(at=0.0), [a_reading()])
         wait_until(lambda: bool(listener.states()), "no state")
         health.source.turn("lost", "unplugged")
-        wait_until(lambda: listener.states()[-1]["label"] == "none", "the face stays")
+        wait_until(lambda: listener.states()[-1]["label"] == "nobody", "the face stays")
         wait_until(
             lambda: json.loads(listener.texts(HEALTH)[-1])["camera"] == "lost", "the camera stays"
         )

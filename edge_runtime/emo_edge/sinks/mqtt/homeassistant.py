@@ -15,7 +15,7 @@ from emo_edge.tracking import UNCERTAIN
 from emo_edge.version import __version__
 
 PREFIX = "homeassistant"
-NOBODY = "none"
+NOBODY = "nobody"
 ONLINE, OFFLINE = "online", "offline"
 
 
