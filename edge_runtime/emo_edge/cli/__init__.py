@@ -46,7 +46,7 @@ app = new_app(
       emo-edge --model face.tflite --source talk.mp4 --jsonl readings.jsonl --record out.mp4
       emo-edge --model face.tflite --source holiday-pictures/
       emo-edge doctor --model face.tflite
-      emo-edge init && emo-edge
+      emo-edge init
 
     An expression is what a face shows, not what a person feels.""",
     Configured,

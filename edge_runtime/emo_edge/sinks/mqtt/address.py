@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -54,7 +53,7 @@ def parse_address(
         raise UsageError(FORM) from None
     if parts.scheme not in PORTS or not parts.hostname or "?" in url or "#" in url:
         raise UsageError(FORM)
-    topic = unquote(parts.path).strip("/") or f"emo-edge/{socket.gethostname()}"
+    topic = unquote(parts.path).strip("/") or f"emo-edge/{os.uname().nodename}"
     if any(sign in topic for sign in "+#\0") or len(topic.encode()) > 1000:
         raise UsageError("the topic of --mqtt must not hold +, # or NUL, nor be over 1000 bytes")
     tls = parts.scheme == "mqtts"
