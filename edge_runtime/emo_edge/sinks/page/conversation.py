@@ -69,7 +69,8 @@ class Conversation(BaseHTTPRequestHandler):
     def begin_stream(self, kind: str) -> bool:
         """Send the head of an answer without an end; return whether the client wants more."""
         self.close_connection = True
-        self._send_head(200, {"Content-Type": kind, "Cache-Control": "no-store"})
+        unbuffered = {"X-Accel-Buffering": "no"}  # asks nginx to pass every part on at once
+        self._send_head(200, {"Content-Type": kind, "Cache-Control": "no-store", **unbuffered})
         return self.command != "HEAD"
 
     def send(self, content: bytes) -> None:

@@ -8,6 +8,7 @@ import socket
 import socketserver
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from emo_edge.errors import OutputError
 from emo_edge.sinks.page.address import Address
 
 MAX_CLIENTS = 32  # connections; a browser that watches holds two to four
-JOIN_SECONDS = 2.0
+JOIN_SECONDS = 2.0  # for all of them: who still reads an upload is left to it
 POLL_SECONDS = 0.25  # how long closing may wait for the acceptor
 # Small, so that a slow link holds back a picture or two rather than seconds of them.
 SEND_BUFFER = 64 * 1024
@@ -68,8 +69,9 @@ class Server(socketserver.TCPServer):
             clients = dict(self._clients)
         for connection in clients:
             _hang_up(connection)
+        deadline = time.monotonic() + JOIN_SECONDS
         for thread in clients.values():
-            thread.join(JOIN_SECONDS)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self.server_close()
 
     def server_bind(self) -> None:
@@ -80,19 +82,26 @@ class Server(socketserver.TCPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Answer in a thread, or refuse at once when there are too many."""
-        with self._lock:
-            full = len(self._clients) >= MAX_CLIENTS
-            if not full:
-                thread = threading.Thread(
-                    target=self._converse, args=(request, client_address), name="page", daemon=True
-                )
-                self._clients[request] = thread
-                thread.start()
-        if full:
+        if not self._begin(request, client_address):
             request.setblocking(False)
             with contextlib.suppress(OSError):  # it will see the connection end
                 request.send(BUSY)
             self.shutdown_request(request)
+
+    def _begin(self, request: socket.socket, client_address: Any) -> bool:
+        with self._lock:
+            if len(self._clients) >= MAX_CLIENTS:
+                return False
+            thread = threading.Thread(
+                target=self._converse, args=(request, client_address), name="page", daemon=True
+            )
+            self._clients[request] = thread
+            try:
+                thread.start()
+            except RuntimeError:  # the board has no thread to give
+                del self._clients[request]
+                return False
+            return True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away or dawdles is no error; a bug keeps its traceback."""

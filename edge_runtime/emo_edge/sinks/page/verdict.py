@@ -28,8 +28,11 @@ def problems(snapshot: dict[str, Any], idle_seconds: float) -> list[str]:
 
 
 def warnings(snapshot: dict[str, Any]) -> list[str]:
-    """Return what is amiss while the run does its work: outputs that fail, a board that suffers."""
-    found = [
+    """Return what is amiss while the run does its work: source, outputs, board."""
+    source = snapshot["source"]
+    suspicious = source["error"] and source["state"] == "delivering"
+    found = [f"{source['name']}: {source['error']}"] if suspicious else []
+    found += [
         f"{name} is failing: {sink['error']}"
         for name, sink in snapshot["sinks"].items()
         if sink["state"] != "ok"

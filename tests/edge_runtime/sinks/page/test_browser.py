@@ -21,6 +21,7 @@ from edge_runtime.drawn import INT8, LABELS, save, scene
 from edge_runtime.streaming import Camera
 from edge_runtime.visiting import Visited, reading
 from emo_edge.contract import Image
+from emo_edge.sinks.page.site import MAX_VIEWERS
 from running import command_line, wait_until
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING)
@@ -211,6 +212,17 @@ def test_names_of_labels_are_never_markup(tab: webdriver.Chrome) -> None:
         wait_until(lambda: state(tab) == "lost")
         assert "<img src=x" in text(tab, "#veil") and "<b>bold</b>" in text(tab, "#veil")
         assert run(tab, "document.querySelectorAll('#veil img, #veil b').length") == 0
+
+
+def test_who_finds_no_place_is_told_so(tab: webdriver.Chrome, visited: Visited) -> None:
+    visited.show()
+    with ExitStack() as others:
+        for _ in range(MAX_VIEWERS):
+            others.enter_context(visited.events())
+        tab.get(visited.page.url)
+        wait_until(lambda: "all places are taken" in text(tab, "#veil"))
+    wait_until(lambda: (visited.show(), state(tab))[1] == "live")
+    complaints(tab)  # the refusals
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])

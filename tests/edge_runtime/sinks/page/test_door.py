@@ -63,7 +63,7 @@ def test_nothing_of_the_run_is_seen_without_the_token(guarded: Visited, path: st
 
 
 def test_a_bearer_passes(guarded: Visited) -> None:
-    assert guarded.ask("/healthz", headers=BEARER).status == 200
+    assert guarded.ask("/metrics", headers=BEARER).status == 200
 
 
 def test_the_address_with_the_token_leads_to_the_clean_one_with_a_cookie(guarded: Visited) -> None:
@@ -75,8 +75,8 @@ def test_the_address_with_the_token_leads_to_the_clean_one_with_a_cookie(guarded
     cookie = cookie_of(answer)
     assert str(guarded.port) in cookie
     broken = f'other={{"json": "with, commas"}}; {cookie}; last'
-    assert guarded.ask("/healthz", headers={"Cookie": broken}).status == 200
-    assert guarded.ask("/healthz", headers={"Cookie": cookie + "0"}).status == 401
+    assert guarded.ask("/metrics", headers={"Cookie": broken}).status == 200
+    assert guarded.ask("/metrics", headers={"Cookie": cookie + "0"}).status == 401
 
 
 def test_a_wrong_token_in_the_address_is_told(guarded: Visited) -> None:
@@ -92,19 +92,19 @@ def test_the_token_opens_only_the_page_by_its_address(guarded: Visited) -> None:
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "192.0.2.7:80", ""])
 def test_loopback_answers_to_no_foreign_name(visited: Visited, host: str) -> None:
-    assert visited.ask("/healthz", headers={"Host": host}).status == 421
+    assert visited.ask("/metrics", headers={"Host": host}).status == 421
 
 
 @pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1", "[::1]:8080", "LOCALHOST"])
 def test_loopback_answers_to_its_own_names(visited: Visited, host: str) -> None:
-    assert visited.ask("/healthz", headers={"Host": host}).status == 200
+    assert visited.ask("/metrics", headers={"Host": host}).status == 200
 
 
 def test_without_a_token_an_open_page_still_refuses_foreign_names() -> None:
     with Visited("0.0.0.0:0") as page:
-        assert page.ask("/healthz", headers={"Host": "evil.example"}).status == 421
-        assert page.ask("/healthz", headers={"Host": "192.0.2.7:8080"}).status == 200
-        assert page.ask("/healthz", headers={"Host": socket.gethostname()}).status == 200
+        assert page.ask("/metrics", headers={"Host": "evil.example"}).status == 421
+        assert page.ask("/metrics", headers={"Host": "192.0.2.7:8080"}).status == 200
+        assert page.ask("/metrics", headers={"Host": socket.gethostname()}).status == 200
 
 
 def test_ipv6_and_ipv4_reach_the_same_page() -> None:
@@ -115,7 +115,7 @@ def test_ipv6_and_ipv4_reach_the_same_page() -> None:
     except OSError:
         pytest.skip("this machine has no IPv6")
     with page:
-        assert page.ask("/healthz", headers=BEARER).status == 200
+        assert page.ask("/metrics", headers=BEARER).status == 200
         with socket.create_connection(("::1", page.port), timeout=PATIENCE) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\nHost: [::1]\r\n\r\n")
             assert status_of(until_hung_up(connection)) == 401
@@ -146,7 +146,7 @@ def test_a_file_that_a_browser_has_is_not_sent_again(visited: Visited) -> None:
     first = visited.ask("/page.css")
     again = visited.ask("/page.css", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status, again.body) == (304, b"")
-    assert "no-store" in visited.ask("/healthz").headers["Cache-Control"]
+    assert "no-store" in visited.ask("/metrics").headers["Cache-Control"]
 
 
 # HTTP ---------------------------------------------------------------------------------------------
@@ -154,6 +154,7 @@ def test_a_file_that_a_browser_has_is_not_sent_again(visited: Visited) -> None:
 
 @pytest.mark.parametrize("path", sorted(set(PATHS) - {"/api/classify"}))
 def test_head_is_get_without_the_content(visited: Visited, path: str) -> None:
+    visited.show()
     answer = visited.ask(path, "HEAD")
     assert (answer.status, answer.body) == (200, b"")
     assert answer.headers["Content-Type"]
@@ -188,7 +189,7 @@ def test_what_is_not_there_is_not_found(visited: Visited, path: str) -> None:
 
 def test_a_connection_serves_many_requests(visited: Visited) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", visited.port, timeout=PATIENCE)
-    for path in ("/healthz", "/nothing", "/metrics", "/page.css", "/healthz"):
+    for path in ("/metrics", "/nothing", "/metrics", "/page.css", "/metrics"):
         connection.request("GET", path)
         answer = connection.getresponse()
         answer.read()
@@ -197,7 +198,7 @@ def test_a_connection_serves_many_requests(visited: Visited) -> None:
 
 
 def test_pipelined_requests_are_answered_in_order(visited: Visited) -> None:
-    one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    one = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
     two = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     found = re.findall(rb"HTTP/1\.1 (\d{3}) ", visited.say(one + two))
     assert found == [b"200", b"404"]
@@ -263,7 +264,7 @@ def test_so_many_clients_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     with Visited() as page:
         idle = [page.connect() for _ in range(3)]
         wait_until(
-            lambda: b" 503 " in page.say(b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            lambda: b" 503 " in page.say(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
         )
         for connection in idle:
             connection.close()
@@ -272,7 +273,7 @@ def test_so_many_clients_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _answers(page: Visited) -> bool:
     try:
-        return page.ask("/healthz").status == 200
+        return page.ask("/metrics").status == 200
     except (OSError, http.client.HTTPException):  # it refuses without reading on
         return False
 
@@ -323,4 +324,4 @@ def test_no_request_makes_a_traceback_or_a_hang(
     assert not answer or status_of(answer) != 500
     sys.stderr.flush()
     assert "Traceback" not in capsys.readouterr().err
-    assert visited.ask("/healthz").status == 200
+    assert visited.ask("/metrics").status == 200

@@ -72,9 +72,14 @@ def test_a_loop_that_is_stuck_is_not(visited: Visited, monkeypatch: pytest.Monke
 def test_what_is_amiss_beside_the_work_is_a_warning(visited: Visited) -> None:
     visited.health.sinks["mqtt"] = SinkHealth("failing", error="the broker is away")
     visited.health.board = {"celsius": 81.5, "throttled": ["under-voltage"], "level": 2}
+    visited.health.source.turn("delivering", "a still picture")
     status, said = health(visited)
     assert status == 200
-    assert said["warnings"] == ["mqtt is failing: the broker is away", "board: under-voltage"]
+    assert said["warnings"] == [
+        "/dev/video0: a still picture",
+        "mqtt is failing: the broker is away",
+        "board: under-voltage",
+    ]
 
 
 def test_metrics_tell_the_run(visited: Visited) -> None:

@@ -165,7 +165,7 @@ def test_a_viewer_that_does_not_read_holds_nobody_up(
         stream = pictures_of(watch(visited))
         numbers = [hash(next(stream).tobytes()) for _ in range(8)]
         assert len(set(numbers)) > 1
-        assert visited.ask("/healthz").status == 200
+        assert visited.ask("/metrics").status == 200
         wait_until(lambda: viewers(visited) == 1)  # the stuck one was let go
     finally:
         stop.set()
@@ -194,7 +194,7 @@ def test_viewers_have_so_many_places(visited: Visited, monkeypatch: pytest.Monke
     for path in ("/stream.mjpg", "/api/readings", "/snapshot.jpg"):
         answer = visited.ask(path)
         assert answer.status == 503 and answer.headers["Retry-After"]
-    assert visited.ask("/healthz").status == 200
+    assert visited.ask("/metrics").status == 200
     for stream in streams:
         stream.close()
     visited.show()

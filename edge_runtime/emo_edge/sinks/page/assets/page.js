@@ -27,6 +27,7 @@ let colours = new Map(); // label -> CSS variable
 let status = null;
 let heardAt = performance.now();
 let shown = null; // the picture on the stage: {at, age}
+let refused = ""; // why the device sends no picture
 
 // Small helpers
 
@@ -80,6 +81,7 @@ function onHello(hello) {
 // [state, headline, what to say under it]
 function verdict() {
   const name = status ? status.source.name : "";
+  if (refused) return ["refused", "Waiting", `${refused}.`];
   if (seconds() - heardAt / 1000 > SILENT_SECONDS) {
     return ["offline", "No connection", "The device does not answer; trying again."];
   }
@@ -209,7 +211,9 @@ function showBoxes(layer, faces) {
     box.classList.toggle("right", x > 0.7);
     box.style.setProperty("--label", `var(${colourOf(face.label)})`);
     Object.assign(box.style, { left: `${100 * x}%`, top: `${100 * y}%`, width: `${100 * w}%`, height: `${100 * h}%` });
-    setText(box.firstChild, face.label === UNCERTAIN ? face.label : `${face.label} ${percent(face.confidence)}`);
+    const which = faces.length > 1 ? `${face.track}: ` : "";
+    const sure = face.label === UNCERTAIN ? "" : ` ${percent(face.confidence)}`;
+    setText(box.firstChild, which + face.label + sure);
   });
 }
 
@@ -405,6 +409,7 @@ async function watch() {
     }
     try {
       const answer = await fetch(`/picture.jpg?after=${number}`);
+      refused = answer.status === 503 ? (await answer.json()).error : "";
       if (answer.status === 200) {
         const bitmap = await createImageBitmap(await answer.blob());
         number = Number(answer.headers.get("Emo-Frame"));
