@@ -54,6 +54,11 @@ def install(
         return
     service.install(text)
     say(f"{service.UNIT_FILE} written, enabled and started; look with: emo-edge service status")
+    if "\nDynamicUser=yes\n" in text:
+        say(
+            "its user has a cache of its own; for the better detector, and for tuning, run: "
+            "sudo env XDG_CACHE_HOME=/var/cache/emo-edge emo-edge fetch-detector (and: tune)"
+        )
 
 
 @app.command()
