@@ -8,7 +8,7 @@ code   exception           meaning
 2      `UsageError`        wrong options, a missing extra, an output that exists already
 3      `DataError`         pictures, labels or a run folder that cannot be used
 4      `ModelError`        not a model, a damaged model, a model that contradicts its metadata
-5      `SourceError`       the camera, video or picture cannot be opened or stopped delivering
+5      `SourceError`       the camera, video or picture cannot be opened
 6      `GateError`         the parity gate failed: no model was written
 7      `NoFaceError`       the whole source held no face
 8      `OutputError`       an output cannot be written, or lost something; stdout was closed
@@ -46,7 +46,7 @@ class ModelError(EmoError):
 
 
 class SourceError(EmoError):
-    """The camera, video or picture cannot be opened or stopped delivering."""
+    """The camera, video or picture cannot be opened, or stopped delivering."""
 
     exit_code = 5
 
