@@ -7,12 +7,13 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
-from typer.core import TyperOption
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from emo_edge.errors import UsageError
+from emo_edge.messages import say
 
 NAME = Path("emo-toolkit") / "edge.toml"
 OF_THE_MACHINE = Path("/etc") / NAME
@@ -46,10 +47,22 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def options_of(command: typer.core.TyperCommand | typer.core.TyperGroup) -> list[TyperOption]:
+def options_of(command: TyperCommand | TyperGroup) -> list[TyperOption]:
     """Return the options that a configuration may set: those that change a run."""
     options = [parameter for parameter in command.params if isinstance(parameter, TyperOption)]
     return [option for option in options if not option.is_eager and _key(option) != "config"]
+
+
+def configuration(named: str | None, context: typer.Context) -> dict[str, Any]:
+    """Return {parameter name: value} of the named file, or of the one in its place, saying which.
+
+    Raises `UsageError` if it cannot be used.
+    """
+    path = find_config() if named is None else Path(named)
+    if path is None:
+        return {}
+    say(f"configuration: {path}")
+    return read_config(path, options_of(cast(TyperGroup, context.command)), context)
 
 
 def read_config(

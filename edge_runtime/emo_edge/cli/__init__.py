@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 
 from emo_edge.cli import cameras, doctor, fetch_detector, init, models, run, service, tune
 from emo_edge.commands import Commands, errors_as_lines, new_app
-from emo_edge.config import options_of
+from emo_edge.config import configuration, options_of
 
 
 class Configured(Commands):
@@ -30,7 +30,7 @@ class Configured(Commands):
         helping = {"--help", "-h", "--version"} & {*args}
         if shared and not helping and (subcommand is not None or not rest):
             with errors_as_lines():
-                values = run.configuration(given.get("config"), ctx)
+                values = configuration(given.get("config"), ctx)
             if subcommand is not None:
                 values = {rest[0]: {k: v for k, v in values.items() if k in shared}}
             ctx.default_map = values

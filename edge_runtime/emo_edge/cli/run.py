@@ -5,14 +5,12 @@ from __future__ import annotations
 import signal
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from emo_edge.cli.options import ModelOption
 from emo_edge.commands import guarded, show_version
-from emo_edge.config import find_config, options_of, read_config
 from emo_edge.errors import NoFaceError, OutputError, UsageError
 from emo_edge.messages import say
 from emo_edge.shipped import DEFAULT, find_model
@@ -155,18 +153,6 @@ def run(
         celsius_limit=celsius_limit,
         outputs=Outputs(jsonl, csv, record, snapshot, log_size, page, broker),
     )
-
-
-def configuration(named: str | None, context: typer.Context) -> dict[str, Any]:
-    """Return {parameter: value} of the configuration file, the named one or the one in its place.
-
-    Raises `UsageError` if it cannot be used.
-    """
-    path = find_config() if named is None else Path(named)
-    if path is None:
-        return {}
-    say(f"configuration: {path}")
-    return read_config(path, options_of(cast(TyperGroup, context.command)), context)
 
 
 def _one_source(context: typer.Context, source: str | None, camera: str | None) -> str:

@@ -12,14 +12,13 @@ from pathlib import Path
 
 from emo_edge.artifacts import require_writable, sync_folder
 from emo_edge.errors import OutputError, UsageError
-from emo_edge.messages import warn
+from emo_edge.sinks.mending import mend
 from emo_edge.sinks.room import require_room
 
 # Between two fsyncs: what a power cut costs. A plain flush lost hundreds of rows on ext4 and left
 # NUL bytes; an fsync after every row wears an SD card out.
 SYNC_SECONDS = 1.0
 CHECK_SECONDS = 1.0
-CHUNK = 1 << 16
 
 
 class Log:
@@ -179,38 +178,6 @@ class Log:
                     self._new = False
             except OSError as error:
                 self._failure = error
-
-
-def mend(file: int, path: Path) -> None:
-    """Cut what a power cut left of a last row (a row without its end, NUL bytes); say so."""
-    size = os.fstat(file).st_size
-    whole = _end_of_whole_rows(file, size)
-    if whole < size:
-        os.ftruncate(file, whole)
-        os.fsync(file)
-        warn(f"{path}: cut {size - whole} bytes off its end, where a power cut tore a row")
-
-
-def _end_of_whole_rows(file: int, size: int) -> int:
-    """Return the offset after the last row that ends in a newline and holds no NUL byte."""
-    end = _last_newline(file, size) + 1
-    while end > 0:
-        start = _last_newline(file, end - 1) + 1
-        if b"\0" not in os.pread(file, end - start, start):
-            return end
-        end = start
-    return 0
-
-
-def _last_newline(file: int, end: int) -> int:
-    """Return the offset of the last newline before `end`, -1 if there is none."""
-    while end > 0:
-        start = max(0, end - CHUNK)
-        found = os.pread(file, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found
-        end = start
-    return -1
 
 
 def _is_regular(path: Path) -> bool:
