@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import signal
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from emo_edge.cli.options import ModelOption
 from emo_edge.commands import guarded, show_version
-from emo_edge.errors import NoFaceError, OutputError, UsageError
-from emo_edge.messages import say
+from emo_edge.errors import UsageError
 from emo_edge.shipped import DEFAULT, find_model
 from emo_edge.smallest import SMALLEST_FACE, SMALLEST_RANGE
-
-if TYPE_CHECKING:
-    from emo_edge.sinks.opening import Outputs
-    from emo_edge.sources import Asked
 
 
 @guarded
@@ -130,6 +123,7 @@ def run(
     """Run the loop until the source ends or Ctrl-C; no picture is stored unless asked for."""
     if context.invoked_subcommand is not None:
         return
+    from emo_edge.cli.assembly import run_loop
     from emo_edge.sinks.mqtt.address import parse_address
     from emo_edge.sinks.opening import Outputs
     from emo_edge.sinks.page.serving import serving
@@ -137,7 +131,7 @@ def run(
     text, file = _one_source(context, source, camera), find_model(model)
     broker = parse_address(mqtt, mqtt_password_file, mqtt_ca) if mqtt is not None else None
     page = serving(serve, serve_token, serve_without_token, file.stem)
-    _run_loop(
+    run_loop(
         text,
         size=size,
         fps=fps,
@@ -166,101 +160,7 @@ def _one_source(context: typer.Context, source: str | None, camera: str | None) 
     return source if source is not None else camera or ""
 
 
-def _asked(size: str | None, fps: float | None) -> Asked | None:
-    from emo_edge.sources.settings import Asked, parse_size
-
-    if size is None:
-        return None if fps is None else Asked(fps=fps)
-    width, height = parse_size(size)
-    return Asked(width, height, fps)
-
-
-def _tuned(model: Path) -> tuple[Path, str, int]:
-    """Return model file, backend and threads: those that `emo-edge tune` found, or the defaults."""
-    from emo_edge.tuning.memory import recall
-
-    best, outdated = recall(model)
-    if outdated:
-        say(f"what emo-edge tune found is out of date ({outdated}): run it again")
-    if best is None:
-        return model, "auto", 1
-    say(f"tuned: {best.model.name} on {best.backend}, {best.threads} thread(s)")
-    return best.model, best.backend, best.threads
-
-
 def _told(context: typer.Context, name: str) -> bool:
     """Whether the command line says this option, rather than the configuration file."""
     origin = context.get_parameter_source(name)
     return origin is not None and origin.name == "COMMANDLINE"
-
-
-def _run_loop(
-    text: str,
-    *,
-    size: str | None,
-    fps: float | None,
-    model: Path,
-    labels: Path | None,
-    input_range: tuple[float, float] | None,
-    detector: str,
-    backend: str,
-    threads: int | None,
-    tuned: bool,
-    smallest_face: float,
-    max_fps: float | None,
-    celsius_limit: float | None,
-    outputs: Outputs,
-) -> None:
-    from emo_edge import loop
-    from emo_edge.board.life import signs_of_life
-    from emo_edge.classifier import Classifier
-    from emo_edge.detectors import best_detector, make_detector
-    from emo_edge.health import Health
-    from emo_edge.pace import Pace
-    from emo_edge.pipeline import Pipeline
-    from emo_edge.signals import stop_signals
-    from emo_edge.sinks.isolation import losses
-    from emo_edge.sinks.opening import open_sinks
-    from emo_edge.sources import open_source
-
-    asked = _asked(size, fps)
-    find = make_detector(detector, smallest_face)
-    if tuned and backend == "auto" and threads is None:
-        model, backend, threads = _tuned(model)
-    load = partial(
-        Classifier,
-        model,
-        labels=labels,
-        input_range=input_range,
-        backend=backend,
-        threads=threads or 1,
-    )
-    classifier = load()
-    health, pace = Health(), Pace(max_fps)
-    spec = classifier.spec
-
-    def for_pictures() -> Pipeline:
-        name = best_detector() if detector == "auto" else detector
-        return Pipeline(make_detector(name, smallest_face), load(), spec, "stills")
-
-    # The sinks are closed before signals may end the process again.
-    with (
-        open_source(text, health, asked) as source,
-        stop_signals() as stop,
-        open_sinks(outputs, source, spec, health, for_pictures) as sinks,
-        signs_of_life(source, health, pace, celsius_limit) as beats,
-    ):
-        loop.run(source, find, classifier, spec, sinks, health, beats, pace=pace, stop=stop)
-    say(f"{health.source.name}: {health.loop.frames} frame(s), {health.loop.readings} reading(s)")
-    if lost := losses(health, whole=not stop()):
-        raise OutputError(lost)
-    if stop.signal == signal.SIGINT:
-        raise KeyboardInterrupt
-    if stop():  # a service is ended, a terminal closed
-        return
-    if not health.loop.readings:
-        raise NoFaceError(
-            f"no face found in {health.source.name}: faces must be frontal and larger than "
-            f"1/{1 / smallest_face:.0f} of the picture; for pictures that are face crops add "
-            "--detector none"
-        )
