@@ -10,6 +10,7 @@ from typing import Any
 from emo_edge.spec import ModelSpec
 from emo_train.data import Dataset, Layout, open_layout, prepare_splits
 from emo_train.data.cache import cached
+from emo_train.data.folds import fold_of
 from emo_train.recipe import Recipe
 
 
@@ -23,4 +24,8 @@ def load_dataset(config: Mapping[str, Any], layout: Layout | None = None) -> Dat
     if layout is None:
         root, cache = Path(config["data"]), config.get("cache")
         layout = open_layout(cached(root, Path(cache)) if cache else root, recipe.labels)
-    return prepare_splits(layout, spec, recipe.seed, keep_duplicates=recipe.keep_duplicates)
+    dataset = prepare_splits(layout, spec, recipe.seed, keep_duplicates=recipe.keep_duplicates)
+    if not config["fold"]:
+        return dataset
+    number, of = config["fold"]
+    return fold_of(dataset, number, of, recipe.seed, whole=layout.whole)

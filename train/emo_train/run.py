@@ -40,6 +40,7 @@ def configure(
     cache: Path | None = None,
     teachers: Sequence[Path] = (),
     distribute: str = "none",
+    folds: int | None = None,
 ) -> tuple[dict[str, Any], Layout]:
     """Return the configuration of a new run, JSON-ready, and its data, opened.
 
@@ -65,6 +66,8 @@ def configure(
         "data": str(data.resolve()),
         "cache": str(cache.resolve()) if cache else None,
         "distribute": distribute,
+        "folds": folds,
+        "fold": None,
         "teachers": [str(path.resolve()) for path in teachers],
         "recipe": recipe.to_json(),
         "spec": spec.to_json(),

@@ -109,3 +109,20 @@ def mistakes(
     heading = f"The surest of {count} mistakes" if count else "No mistakes"
     figure.suptitle(f"{heading}; {title}", fontsize=10)
     save(figure, path)
+
+
+def folds(path: Path, scores: Sequence[Mapping[str, Any]], metrics: Mapping[str, Any]) -> None:
+    """Draw accuracy, macro recall and macro F1 of every fold, with their mean."""
+    names = ("top1", "macro_recall", "macro_f1")
+    figure, axis = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    for place, name in enumerate(names):
+        values = [fold[name] for fold in scores]
+        axis.plot(np.full(len(values), place), values, "o", alpha=0.6, color="C0")
+        mean = metrics["scores"][name]["mean"]
+        axis.plot([place - 0.2, place + 0.2], [mean, mean], color="C1")
+        axis.annotate(f"{mean:.3f}", (place + 0.23, mean), va="center")
+    axis.set_xticks(range(len(names)), [name.replace("_", " ") for name in names])
+    axis.set(xlim=(-0.5, len(names) - 0.3), ylabel="score")
+    axis.set_title(f"{metrics['folds']} folds, n = {metrics['images']}; the lines are the means")
+    axis.grid(axis="y", alpha=0.3)
+    save(figure, path)

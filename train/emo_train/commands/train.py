@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,10 +13,13 @@ from emo_edge.artifacts import require_writable
 from emo_edge.commands import guarded, show_version
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
-from emo_edge.runfolder import CONFIG
+from emo_edge.runfolder import CONFIG, METRICS
 from emo_train.commands.workstation import require_workstation
 from emo_train.recipe import Recipe
 from emo_train.settings import takes_settings
+
+if TYPE_CHECKING:
+    from emo_train.data import Layout
 
 Distribute = Literal["none", "mirrored", "multi-worker"]
 
@@ -52,6 +55,10 @@ def train(
         Distribute | None,
         typer.Option(help="Train on all GPUs (mirrored) or on the workers of TF_CONFIG."),
     ] = None,
+    cross_validate: Annotated[
+        int | None,
+        typer.Option(min=2, max=100, help="Train so many folds and give mean and spread."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show version.")
     ] = False,
@@ -60,10 +67,8 @@ def train(
     if context.invoked_subcommand is not None:
         return
     if resume is not None:
-        if chosen or any(
-            given is not None
-            for given in (data, cache_dir, out, preset, config, distribute, teacher or None)
-        ):
+        others = (data, cache_dir, out, preset, config, distribute, cross_validate, teacher or None)
+        if chosen or any(given is not None for given in others):
             raise UsageError("--resume takes everything from the run: leave other options away")
         _train(resume, None)
         return
@@ -73,11 +78,17 @@ def train(
     data = data or known_data
     if data is None or out is None:
         raise UsageError("give --data DIR and --out RUN (see emo-train --help)")
-    _train(out, (data, recipe, cache_dir, teacher or [], distribute or "none"))
+    if cross_validate is not None and (teacher or (distribute or "none") != "none"):
+        raise UsageError(
+            "--cross-validate takes neither --teacher (it has seen faces that a fold scores) nor "
+            "--distribute"
+        )
+    new = {"data": data, "recipe": recipe, "cache": cache_dir, "teachers": teacher or []}
+    _train(out, {**new, "distribute": distribute or "none", "folds": cross_validate})
 
 
-def _train(folder: Path, new: tuple[Path, Recipe, Path | None, list[Path], str] | None) -> None:
-    """Train `new` into `folder`, or go on with what is there."""
+def _train(folder: Path, new: Mapping[str, Any] | None) -> None:
+    """Train `new`, the arguments of `run.configure`, into `folder`, or go on with what is there."""
     require_workstation()
     from emo_train import run
     from emo_train.distribute import is_chief
@@ -86,12 +97,15 @@ def _train(folder: Path, new: tuple[Path, Recipe, Path | None, list[Path], str] 
     if new is None:
         settings, layout = read_config(folder), None
     else:
-        chief = is_chief(new[-1])
+        chief = is_chief(new["distribute"])
         if chief:
             refuse_existing(folder)
-        settings, layout = run.configure(*new)
+        settings, layout = run.configure(**new)
         if chief:
             require_writable(folder / CONFIG)
+    if settings["folds"]:
+        _cross_validate(folder, settings, layout)
+        return
     metrics = run.train(folder, settings, layout)
     if metrics is None:
         say(f"this worker is done; the chief writes {folder}")
@@ -100,3 +114,11 @@ def _train(folder: Path, new: tuple[Path, Recipe, Path | None, list[Path], str] 
         f"top-1 {metrics['top1']:.1%} on {metrics['images']} {metrics['protocol']['scored_on']} "
         f"pictures; next: emo-convert {shlex.quote(str(folder))} --quantize int8"
     )
+
+
+def _cross_validate(folder: Path, settings: Mapping[str, Any], layout: Layout | None) -> None:
+    from emo_train.crossvalidation import cross_validate, lines
+
+    metrics = cross_validate(folder, settings, layout)
+    print("\n".join(lines(metrics)))
+    say(f"mean and standard deviation of {metrics['folds']} folds; {folder / METRICS} has all")
