@@ -61,22 +61,30 @@ class _Supervisor:
         self._retry_at, self._hint = 0.0, camera.hint()
         self._tries = self._falls = 0
         self._index, self._taken = 0, -1
+        self._first: Frame | None = None
         self._said: set[str] = set()
 
     def first(self) -> float:
         """Wait for the first frame; return the nominal frames per second."""
         attempt = self._attempt
         assert attempt is not None
-        with self._changed:
-            self._changed.wait_for(lambda: attempt.has_news, self._patience.opening)
-        if attempt.bug is not None:
-            raise attempt.bug
-        if attempt.ended and not attempt.arrived:
-            raise SourceError(attempt.failure)
-        if attempt.capture is None or not attempt.arrived:
-            broken = f", only {attempt.broken} broken ones" if attempt.broken else ""
+        until = time.monotonic() + self._patience.opening
+        while self._first is None and (left := until - time.monotonic()) > 0:
+            with self._changed:
+                self._changed.wait_for(lambda: attempt.has_news, left)
+                taken = attempt.take()
+            if attempt.bug is not None:
+                raise attempt.bug
+            if taken is not None:
+                self._first = self._frame(taken)
+            elif attempt.ended:
+                raise SourceError(attempt.failure)
+        if self._first is None or attempt.capture is None:
+            self._count(attempt)
+            broken = self._health.source.broken
+            only = f", only {broken} broken ones" if broken else ""
             raise SourceError(
-                f"{self._camera.name} gave no frame in {self._patience.opening:g} s{broken}"
+                f"{self._camera.name} gave no frame in {self._patience.opening:g} s{only}"
             )
         self._health.source.turn("delivering")
         say(f"{self._camera.name}: {attempt.capture.title}")
@@ -84,6 +92,9 @@ class _Supervisor:
 
     def frames(self) -> Iterator[Frame | None]:
         """Yield the newest frame, or None after a second without; never ends."""
+        first, self._first = self._first, None
+        if first is not None and time.monotonic() - first.captured_at <= self._patience.silence:
+            yield first
         while True:
             yield self._next()
 
@@ -117,6 +128,9 @@ class _Supervisor:
         """Return a picture as a frame; None if it is old or cannot be decoded after all."""
         number, picture, at = taken
         now = time.monotonic()
+        with self._health.lock:
+            self._health.source.skipped += number - self._taken - 1
+        self._taken = number
         if now - at > self._patience.silence:  # taken late from a camera that is silent since
             return None
         image = decode(picture) if isinstance(picture, bytes) else picture
@@ -128,9 +142,6 @@ class _Supervisor:
             return None
         self._size, self._undecoded_since = image.shape, None
         self._delivering(now)
-        with self._health.lock:
-            self._health.source.skipped += number - self._taken - 1
-        self._taken = number
         return Frame(image, self._index + number, at, at, self._camera.name)
 
     def _count(self, attempt: Attempt) -> None:

@@ -264,9 +264,10 @@ def test_a_picture_that_waited_while_the_camera_fell_silent_is_too_old() -> None
         (SourceError("no camera /dev/video7"), "no camera /dev/video7"),
         (silence(), "gave no frame in 0.3 s$"),
         (itertools.repeat(b"\xff\xd8garbage"), "gave no frame in 0.3 s, only [0-9]+ broken ones"),
+        (itertools.repeat(jpeg(1)[:300]), "gave no frame in 0.3 s, only [0-9]+ broken ones"),
         (iter([SourceError("it is busy")]), "it is busy"),
     ],
-    ids=["not there", "silent", "broken", "busy"],
+    ids=["not there", "silent", "broken", "cut", "busy"],
 )
 def test_what_gives_no_frame_at_the_start_is_refused(life: object, message: str) -> None:
     patience = Patience(opening=0.3)
