@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import cv2
 
 FFMPEG_QUIET = "-8"  # AV_LOG_QUIET
+FATAL = 1
 
 
 def quieten_opencv() -> None:
@@ -14,4 +16,7 @@ def quieten_opencv() -> None:
     # FFmpeg's is read when the first stream is opened.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", FFMPEG_QUIET)
     if "OPENCV_LOG_LEVEL" not in os.environ:
-        cv2.setLogLevel(1)  # errors that are fatal
+        # The one is in OpenCV up to 4.11, the other from 4.12 on.
+        opencv: Any = cv2
+        logging = opencv if hasattr(opencv, "setLogLevel") else opencv.utils.logging
+        logging.setLogLevel(FATAL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -130,18 +131,25 @@ print("whole", flush=True)
 """
 
 
-def test_a_stalled_camera_that_comes_back_too_late_crashes_nothing() -> None:
+def test_a_stalled_camera_that_comes_back_too_late_crashes_nothing_and_nothing_chatters() -> None:
+    as_users_have_it = {k: v for k, v in os.environ.items() if not k.startswith("OPENCV_")}
     with (
         Camera(frames=12, stalls=True) as camera,
         subprocess.Popen(
-            [sys.executable, "-c", WATCH_A_STALL, camera.url], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WATCH_A_STALL, camera.url],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=as_users_have_it,
         ) as child,
     ):
-        assert child.stdout is not None
+        assert child.stdout is not None and child.stderr is not None
         assert child.stdout.readline() == "stalled\n"
         camera.resume.set()
         assert child.stdout.read() == "whole\n"
+        said = child.stderr.read().splitlines()
     assert child.returncode == 0
+    assert [line.split(": ")[0] for line in said] == [public_name(camera.url), "warning"]
 
 
 def test_a_stream_that_nobody_serves_is_refused() -> None:
