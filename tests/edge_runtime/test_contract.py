@@ -230,10 +230,10 @@ def test_a_box_far_outside_repeats_the_nearest_corner(box: Box, corner: tuple[in
     assert (crop_face(picture, box, 0.0) == picture[corner]).all()
 
 
-def exif_rotated(picture: Image) -> bytes:
-    """Return a JPEG of `picture` that says "turn me a quarter clockwise" (EXIF orientation 6)."""
+def exif_turned(picture: Image, orientation: int) -> bytes:
+    """Return a JPEG of `picture` that says by EXIF how it is to be turned."""
     jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
-    entry = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
     tiff = b"MM\0*" + struct.pack(">IH", 8, 1) + entry + struct.pack(">I", 0)
     body = b"Exif\0\0" + tiff
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
@@ -247,10 +247,26 @@ def quarters() -> Image:
     return picture
 
 
-def test_a_rotated_photo_is_read_upright(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        (1, lambda p: p),
+        (2, np.fliplr),
+        (3, lambda p: np.rot90(p, 2)),
+        (4, np.flipud),
+        (5, lambda p: np.fliplr(np.rot90(p, -1))),
+        (6, lambda p: np.rot90(p, -1)),
+        (7, lambda p: np.fliplr(np.rot90(p))),
+        (8, np.rot90),
+        (99, lambda p: p),
+    ],
+)
+def test_a_turned_photo_is_read_upright(
+    tmp_path: Path, orientation: int, turn: Callable[[Image], Image]
+) -> None:
     path = tmp_path / "phone.jpg"
-    path.write_bytes(exif_rotated(quarters()))
-    upright = np.rot90(quarters(), -1)
+    path.write_bytes(exif_turned(quarters(), orientation))
+    upright = turn(quarters())
     read = read_image(path)
     assert read.shape == upright.shape
     np.testing.assert_allclose(read[5::10, 5::10], upright[5::10, 5::10], atol=8)
@@ -261,9 +277,17 @@ def test_a_rotated_photo_is_read_upright(tmp_path: Path) -> None:
     [
         (lambda p: np.dstack([p, np.full((40, 60), 128, np.uint8)]), lambda p: p),
         (lambda p: p.astype(np.uint16) * 257, lambda p: p),
+        (
+            lambda p: np.dstack([p, np.full((40, 60), 9, np.uint8)]).astype(np.uint16) * 257,
+            lambda p: p,
+        ),
         (lambda p: p[:, :, 1], lambda p: np.repeat(p[:, :, 1:2], 3, axis=2)),
+        (
+            lambda p: p[:, :, 1].astype(np.uint16) * 257,
+            lambda p: np.repeat(p[:, :, 1:2], 3, axis=2),
+        ),
     ],
-    ids=["alpha", "16 bit", "grey"],
+    ids=["alpha", "16 bit", "16 bit alpha", "grey", "16 bit grey"],
 )
 def test_every_png_is_read_as_8_bit_bgr(
     tmp_path: Path, stored: Callable[[Image], Any], expected: Callable[[Image], Image]
