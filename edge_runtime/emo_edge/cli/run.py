@@ -89,12 +89,13 @@ def run(
     serve: Annotated[
         str | None,
         typer.Option(
-            metavar="[HOST:]PORT", help="Serve a page of it; 8080 is for this machine alone."
+            metavar="[HOST:]PORT",
+            help="Serve a page: 8080 to this machine, 0.0.0.0:8080 to its networks.",
         ),
     ] = None,
     serve_token: Annotated[
         str | None,
-        typer.Option(help="What the page's visitors must show, instead of a generated token."),
+        typer.Option(help="Token of the page, instead of a generated one; or set EMO_TOKEN."),
     ] = None,
     serve_without_token: Annotated[
         bool, typer.Option("--serve-without-token", help="Let the whole network see the page.")

@@ -221,8 +221,8 @@ def test_who_finds_no_place_is_told_so(tab: webdriver.Chrome, visited: Visited) 
             others.enter_context(visited.events())
         tab.get(visited.page.url)
         wait_until(lambda: "all places are taken" in text(tab, "#veil"))
-    wait_until(lambda: (visited.show(), state(tab))[1] == "live")
-    complaints(tab)  # the refusals
+        complaints(tab)  # the refusals
+        tab.get("about:blank")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
