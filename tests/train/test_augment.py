@@ -13,10 +13,10 @@ from emo_train.synthetic import draw_identity, face_crop
 Batch = NDArray[np.float32]
 
 NOTHING = Augmentation(
-    flip=False, rotation=0, shift=0, zoom=0, brightness=0, contrast=0, noise=0, erasing=0
+    flip=False, rotation=0, shear=0, shift=0, zoom=0, brightness=0, contrast=0, noise=0, erasing=0
 )
 EVERYTHING = Augmentation(
-    rotation=180, shift=1, zoom=0.9, brightness=1, contrast=1, noise=1, erasing=1
+    rotation=180, shear=45, shift=1, zoom=0.9, brightness=1, contrast=1, noise=1, erasing=1
 )
 
 
@@ -59,7 +59,7 @@ def test_a_flip_gives_the_picture_or_its_mirror_image() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["rotation", "shift", "zoom", "brightness", "contrast", "noise", "erasing"]
+    "name", ["rotation", "shear", "shift", "zoom", "brightness", "contrast", "noise", "erasing"]
 )
 def test_each_strength_changes_each_picture_in_its_own_way(name: str) -> None:
     same_twice = np.repeat(faces(1), 2, axis=0)

@@ -121,7 +121,7 @@ def test_calibration_faces_come_from_training_alone(run_folder: Path, drawn: Pat
 
 
 def test_every_epoch_is_in_the_history_once(run_folder: Path) -> None:
-    assert epochs_of(run_folder) == [0, 1, 2, 3, 4, 5]
+    assert epochs_of(run_folder) == list(range(12))
 
 
 @pytest.mark.parametrize(("seed", "same"), [("0", True), ("1", False)])
@@ -169,14 +169,14 @@ def stop_after(epochs: int, how: signal.Signals, drawn: Path, out: Path, of: int
 
 @pytest.mark.parametrize(
     ("epochs", "how", "code"),
-    [(2, signal.SIGKILL, -signal.SIGKILL), (6, signal.SIGINT, 130)],
+    [(2, signal.SIGKILL, -signal.SIGKILL), (12, signal.SIGINT, 130)],
     ids=["killed in the middle", "Ctrl-C after the last epoch"],
 )
 def test_an_interrupted_run_ends_as_one_that_was_not(
     tmp_path: Path, drawn: Path, run_folder: Path, epochs: int, how: signal.Signals, code: int
 ) -> None:
     out = tmp_path / "run"
-    assert stop_after(epochs, how, drawn, out, of=6) == code
+    assert stop_after(epochs, how, drawn, out, of=12) == code
     assert not (out / "spec.json").exists()
     again = call(app, "--data", drawn, "--out", out)
     assert_refused(again, 2, "unfinished", f"emo-train --resume {out}")

@@ -88,7 +88,7 @@ def test_yaml_numbers_are_read_as_people_write_them(tmp_path: Path, number: str)
         ("epochs = 0", "epochs must be at least 1, not 0"),
         ("epochs = 2.5", "epochs must be a whole number"),
         ("epochs = true", "epochs must be a whole number"),
-        ("learning_rate = 0", "learning_rate must be above 0"),
+        ("unfreeze_rate = 0", "unfreeze_rate must be above 0"),
         ("learning_rate = nan", "learning_rate must be a finite number"),
         ("dropout = 2", "dropout must be at most 0.9"),
         ("colour = 'sepia'", "unknown colour 'sepia'; choose from grey, rgb"),

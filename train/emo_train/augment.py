@@ -61,7 +61,7 @@ def augment(images: Any, strength: Augmentation, seed: Any) -> Any:
 
 
 def _move(images: Any, strength: Augmentation, draw: Draws) -> Any:
-    """Flip, rotate, scale and shift by one affine map a picture; edges are repeated."""
+    """Flip, rotate, shear, scale and shift by one affine map a picture; edges are repeated."""
     batch, height, width, _ = images.shape
     limit = math.radians(strength.rotation)
     angle = draw.uniform((batch,), -limit, limit)
@@ -72,9 +72,13 @@ def _move(images: Any, strength: Augmentation, draw: Draws) -> Any:
     shift_x = draw.uniform((batch,), -strength.shift, strength.shift) * width
     shift_y = draw.uniform((batch,), -strength.shift, strength.shift) * height
     cos, sin = ops.cos(angle) * scale, ops.sin(angle) * scale
+    slant = 0.0
+    if strength.shear:
+        steepest = math.tan(math.radians(strength.shear))
+        slant = draw.uniform((batch,), -steepest, steepest)
     # Output (x, y) is looked up at (a x + b y + c, d x + e y + f), about the centre.
     centre_x, centre_y = (width - 1) / 2.0, (height - 1) / 2.0
-    a, b, d, e = mirror * cos, -mirror * sin, sin, cos
+    a, b, d, e = mirror * cos, mirror * (slant * cos - sin), sin, cos + slant * sin
     c = centre_x - a * centre_x - b * centre_y + shift_x
     f = centre_y - d * centre_x - e * centre_y + shift_y
     return _look_up(images, ops.stack([a, b, c, d, e, f], axis=1))

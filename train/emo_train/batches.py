@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from emo_edge.contract import Image
 from emo_edge.faces import Faces
 from emo_train.augment import augment
+from emo_train.mixing import balanced, mixup, weigh
 from emo_train.recipe import Recipe
 
 Targets = NDArray[np.float32]
@@ -64,7 +65,7 @@ def training_batches(faces: Faces, targets: Targets, recipe: Recipe, first_step:
     Args:
         faces: The training split.
         targets: float32[N,...], what the loss is given for each face.
-        recipe: Batch size, seed and augmentation.
+        recipe: Batch size, seed, augmentation, mixup and class weights.
         first_step: Counted from the beginning of the training.
     """
     source = _Source(faces, targets, recipe, first_step)
@@ -115,11 +116,29 @@ class _Source:
                 rows = whole[part * self.size : (part + 1) * self.size]
                 yield self.faces.pixels[rows], self.targets[rows], seed_of(step, part, seed)
 
+    def change(self) -> Callable[..., Any]:
+        """Return what turns (pixels, targets, seed) into what the model is fed.
+
+        That is (images, targets), and the weight of each face where classes are weighted.
+        """
+        recipe = self.recipe
+        balance = recipe.class_weights == "balanced"
+        weights = balanced(self.faces.targets) if balance else None
+
+        def change(pixels: Any, targets: Any, seed: Any) -> Any:
+            images = augment(pixels, recipe.augmentation, seed)
+            if recipe.mixup:
+                images, targets = mixup(images, targets, recipe.mixup, seed)
+            if weights is None:
+                return images, targets
+            return images, targets, weigh(targets, weights)
+
+        return change
+
 
 def _pipeline(source: _Source) -> Any:
     import tensorflow as tf
 
-    strength = source.recipe.augmentation
     signature = (
         tf.TensorSpec((source.size, *source.faces.pixels.shape[1:]), tf.uint8),
         tf.TensorSpec((source.size, *source.targets.shape[1:]), tf.float32),
@@ -127,21 +146,16 @@ def _pipeline(source: _Source) -> Any:
     )
     return (
         tf.data.Dataset.from_generator(source, output_signature=signature)
-        .map(
-            lambda images, targets, seed: (augment(images, strength, seed), targets),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        .map(source.change(), num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
 
 
-def _generator(source: _Source) -> Iterator[tuple[Any, Any]]:
-    def change(images: Any, seed: Any) -> Any:
-        return augment(images, source.recipe.augmentation, seed)
-
+def _generator(source: _Source) -> Iterator[Any]:
+    change = source.change()
     if keras.backend.backend() == "jax":
         import jax
 
         change = jax.jit(change)
-    for images, targets, seed in source():
-        yield change(ops.convert_to_tensor(images), ops.convert_to_tensor(seed)), targets
+    for batch in source():
+        yield change(*map(ops.convert_to_tensor, batch))

@@ -70,6 +70,19 @@ def open_strategy(distribute: str) -> Any:
         return tf.distribute.MultiWorkerMirroredStrategy()
 
 
+def require_supported(distribute: str, recipe: Recipe) -> None:
+    """Raise `UsageError` for settings that the epochs of `fit` do not know."""
+    if distribute == "none":
+        return
+    for given, option in (
+        (recipe.ema > 0, "--ema"),
+        (recipe.class_weights != "none", "--class-weights"),
+        (recipe.precision == "mixed_float16", "--precision mixed_float16"),
+    ):
+        if given:
+            raise UsageError(f"{option} does not work with --distribute: leave one of them away")
+
+
 @contextmanager
 def own_folder(run: Path, chief: bool) -> Iterator[Path]:
     """Yield where this process keeps its progress: the run, or a copy that no one else sees.

@@ -17,6 +17,7 @@ class Augmentation:
     flip: bool = setting(True, "Mirror half of the faces.")
     rotation: float = setting(12.0, "Degrees.", least=0, most=180)
     shift: float = setting(0.08, "Fraction of the picture's side.", least=0, most=1)
+    shear: float = setting(0.0, "Degrees.", least=0, most=60)
     zoom: float = setting(0.12, "Fraction of the scale.", least=0, most=0.95)
     brightness: float = setting(0.12, "Fraction of the pixel range.", least=0, most=1)
     contrast: float = setting(0.2, "Fraction of the contrast.", least=0, most=1)
@@ -34,7 +35,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: SGD with Nesterov momentum, warm-up, then a cosine to zero.
+    """How a model is trained.
 
     Every setting is an option of `emo-train`, a key of a configuration file and, resolved, part of
     the run's config.json. Their help texts are their documentation.
@@ -63,15 +64,57 @@ class Recipe:
     )
     epochs: int = setting(30, "Passes over the training split.", least=1)
     batch_size: int = setting(64, "Faces a step.", least=1)
-    learning_rate: float = setting(0.05, "Peak, reached after the warm-up.", above=0)
-    warmup: float = setting(0.05, "Share of all steps.", least=0, most=1)
-    weight_decay: float = setting(
-        5e-4, "Decoupled (Loshchilov & Hutter 2019), on kernels alone.", least=0
+    optimizer: str = setting(
+        "sgd", "sgd has Nesterov momentum 0.9.", choices=("sgd", "adam", "adamw")
     )
+    learning_rate: float = setting(
+        0.0, "Peak, after the warm-up; 0 is 0.05 for sgd, 0.001 for adam and adamw.", least=0
+    )
+    schedule: str = setting(
+        "cosine",
+        "cosine falls to 0; plateau falls where the validation loss stays.",
+        choices=("cosine", "plateau"),
+    )
+    warmup: float = setting(0.05, "Share of all steps (plateau: epochs).", least=0, most=1)
+    plateau_patience: int = setting(
+        5, "Epochs without a lower validation loss before the rate falls to 0.3 of it.", least=1
+    )
+    weight_decay: float = setting(
+        5e-4,
+        "Decoupled (Loshchilov & Hutter 2019), on kernels alone; adam has none.",
+        least=0,
+    )
+    l2: float = setting(0.0, "Of squared kernels in the loss.", least=0)
     label_smoothing: float = setting(
         0.0, "Share of each target that is spread over all classes.", least=0, most=0.9
     )
+    class_weights: str = setting(
+        "none", "balanced lets all classes count alike.", choices=("none", "balanced")
+    )
+    mixup: float = setting(
+        0.0, "alpha of Beta(alpha, alpha) (Zhang et al. 2018); 0 is none.", least=0, most=10
+    )
     dropout: float = setting(0.2, "Before the last layer.", least=0, most=0.9)
+    ema: float = setting(
+        0.0,
+        "Keep the average of the weights with this decay, e.g. 0.999; 0 is none.",
+        least=0,
+        most=0.99999,
+    )
+    precision: str = setting(
+        "float32",
+        "Of the arithmetic while training; the model that is left is float32.",
+        choices=("float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    head_share: float = setting(
+        0.1, "With weights from elsewhere: epochs for the new last layer alone.", least=0, most=1
+    )
+    tail_share: float = setting(
+        0.3, "With weights from elsewhere: epochs after that for the last third.", least=0, most=1
+    )
+    unfreeze_rate: float = setting(
+        0.1, "Learning rate of each such stage, as a share of the one before.", above=0, most=1
+    )
     select_by: str = setting(
         "val_accuracy",
         "What makes an epoch the best one, on the validation split.",

@@ -22,11 +22,18 @@ from emo_train.augment import augment
 from emo_train.calibrate import uncertain_below
 from emo_train.data import Dataset, Layout, open_layout
 from emo_train.data.cache import cached
-from emo_train.distribute import digest, is_chief, open_strategy, own_folder
+from emo_train.distribute import (
+    digest,
+    is_chief,
+    open_strategy,
+    own_folder,
+    require_supported,
+)
 from emo_train.evaluation import draw, evaluate
 from emo_train.inspection import show_survey
 from emo_train.loading import load_dataset
 from emo_train.models import require_architecture, resolve_weights
+from emo_train.optimizers import RATES
 from emo_train.recipe import Recipe
 from emo_train.records import write_samples
 from emo_train.report import write_report
@@ -47,10 +54,12 @@ def configure(
     Raises on data that cannot be used.
     """
     require_architecture(recipe.architecture)
+    require_supported(distribute, recipe)
     weights = resolve_weights(recipe.architecture, recipe.weights)
     layout = open_layout(cached(data, cache) if cache else data, recipe.labels)
     kind = str(layout.notes.get("fer2013_labels", recipe.labels))
-    recipe = dataclasses.replace(recipe, weights=weights, labels=kind)
+    rate = recipe.learning_rate or RATES[recipe.optimizer]
+    recipe = dataclasses.replace(recipe, weights=weights, labels=kind, learning_rate=rate)
     try:
         spec = ModelSpec(
             labels=layout.labels,

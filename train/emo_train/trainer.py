@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.contract import Image
+from emo_edge.errors import DataError
 from emo_edge.runfolder import BACKUP, BEST, HISTORY, TEACHER, TENSORBOARD
 from emo_train import distribute
+from emo_train.averaging import Averaged, statistics_sample, warn_if_slow
 from emo_train.batches import steps_per_epoch, training_batches
 from emo_train.callbacks import Backup, KeepBest, Record, Reseed, read_history, write_history
+from emo_train.compiling import as_float32, build, compile_for
 from emo_train.data import Dataset
-from emo_train.distillation import DistillationLoss, joined
-from emo_train.models import build_model
+from emo_train.distillation import joined
+from emo_train.models.weights import NONE
+from emo_train.optimizers import Plateau
 from emo_train.progress import Progress
 from emo_train.recipe import Recipe
-from emo_train.scores import Scores
+from emo_train.stages import Stage, stage_of, stages
 from emo_train.teachers import Teacher
 
 EVALUATION_BATCH = 256
@@ -33,7 +39,7 @@ def fit(
     teacher: Teacher | None = None,
     strategy: Any = None,
 ) -> keras.Model:
-    """Train, resuming from `run` if a backup is there, and return the best epoch's model.
+    """Train, resuming from `run` if a backup is there, and return the best epoch's model (float32).
 
     Args:
         run: Folder of the progress.
@@ -46,84 +52,101 @@ def fit(
     """
     keras.utils.set_random_seed(recipe.seed)
     train, validation = dataset.splits["train"], dataset.splits["validation"]
-    steps = steps_per_epoch(len(train), recipe.batch_size)
+    steps, distil = steps_per_epoch(len(train), recipe.batch_size), teacher is not None
+    warn_if_slow(recipe.ema, steps * recipe.epochs)
     targets = train.targets
     if teacher is not None:
         targets = joined(targets, teacher.logits, recipe.teacher_temperature)
-    with nullcontext() if strategy is None else strategy.scope():
+    scope = nullcontext if strategy is None else strategy.scope
+    with scope():
         # A backup brings its own weights.
-        weights = "none" if (run / BACKUP).exists() else recipe.weights
-        model = _compiled(dataset, recipe, weights, distil=teacher is not None)
-        done = _restore(model, run, steps)
+        model = build(dataset, recipe, NONE if (run / BACKUP).exists() else recipe.weights)
+        done = _restore(model, run, recipe, steps, distil=distil)
     best = KeepBest(run / BEST, run / HISTORY, recipe.select_by, recipe.patience)
-    if done < recipe.epochs and not best.has_ended():
-        with Progress(recipe.epochs, steps, recipe.select_by) as progress:
-            callbacks = [
-                Reseed(steps),
-                Record(run / HISTORY),
-                best,
-                *_tensorboard(run, recipe),
-                Backup(run / BACKUP),
-                progress,
-            ]
+    with Progress(recipe.epochs, steps, recipe.select_by) as progress:
+        while done < recipe.epochs and not best.has_ended():
+            stage = stage_of(stages(recipe), done)
+            if done == stage.first:
+                with scope():
+                    compile_for(model, recipe, stage, steps, distil=distil)
+            before, after = _callbacks(run, train.pixels, recipe, stage, steps)
+            callbacks = [*before, best, *after, progress]
             if strategy is not None:
-                distribute.fit(
-                    strategy, model, (train, targets), validation, recipe, done, callbacks
-                )
+                part = dataclasses.replace(recipe, epochs=stage.end)
+                faces = (train, targets)
+                distribute.fit(strategy, model, faces, validation, part, done, callbacks)
             else:
                 model.fit(
                     training_batches(train, targets, recipe, done * steps),
                     steps_per_epoch=steps,
                     validation_data=(validation.pixels, validation.targets),
                     validation_batch_size=EVALUATION_BATCH,
-                    epochs=recipe.epochs,
+                    epochs=stage.end,
                     initial_epoch=done,
                     verbose=0,
                     shuffle=False,  # the batches are shuffled
                     callbacks=callbacks,
                 )
-    return keras.saving.load_model(run / BEST, compile=False)
+            done = stage.end
+    return as_float32(keras.saving.load_model(run / BEST, compile=False), dataset, recipe)
 
 
-def _compiled(dataset: Dataset, recipe: Recipe, weights: str, *, distil: bool) -> keras.Model:
-    classes, faces = len(dataset.labels), dataset.splits["train"].pixels
-    shape, steps = faces.shape[1:], steps_per_epoch(len(faces), recipe.batch_size)
-    model = build_model(recipe.architecture, shape, classes, recipe.dropout, weights)  # type: ignore[arg-type]
-    loss = keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=recipe.label_smoothing
-    )
-    if distil:
-        loss = DistillationLoss(
-            classes, recipe.teacher_temperature, recipe.teacher_weight, recipe.label_smoothing
-        )
-    scores = Scores(classes, name="scores")
-    model.compile(optimizer=_optimizer(recipe, steps), loss=loss, metrics=[scores])
-    return model
+def _callbacks(
+    run: Path, pixels: Image, recipe: Recipe, stage: Stage, steps: int
+) -> tuple[list[keras.callbacks.Callback], list[keras.callbacks.Callback]]:
+    """Return what comes before and what comes after the best model is kept."""
+    before: list[keras.callbacks.Callback] = [Reseed(steps), Record(run / HISTORY)]
+    if recipe.schedule == "plateau":
+        rising = round(recipe.warmup * (stage.end - stage.first))
+
+        def losses() -> list[float]:
+            return [scores["val_loss"] for scores in read_history(run / HISTORY)[stage.first :]]
+
+        before.append(Plateau(losses, stage.rate, rising, recipe.plateau_patience))
+    after: list[keras.callbacks.Callback] = []
+    if recipe.ema:
+        after.append(Averaged(statistics_sample(pixels, recipe.seed)))
+    if recipe.tensorboard:
+        after.append(keras.callbacks.TensorBoard(str(run / TENSORBOARD), write_graph=False))
+    return before, [*after, Backup(run / BACKUP)]
 
 
-def _tensorboard(run: Path, recipe: Recipe) -> list[keras.callbacks.Callback]:
-    if not recipe.tensorboard:
-        return []
-    return [keras.callbacks.TensorBoard(str(run / TENSORBOARD), write_graph=False)]
-
-
-def _restore(model: keras.Model, run: Path, steps: int) -> int:
+def _restore(model: keras.Model, run: Path, recipe: Recipe, steps: int, *, distil: bool) -> int:
     """Load the backup if there is one; return how many epochs it has seen, and forget later ones.
 
-    A run may stop between the last line of its history and its backup.
+    A run may stop between the last line of its history and its backup. The optimizer of a stage
+    counts from its beginning, and only that of the same stage can be loaded.
+
+    Raises `DataError` if backup and history contradict each other.
     """
+    recorded = read_history(run / HISTORY)
     done = 0
     if (run / BACKUP).exists():
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(run / BACKUP)
-        done = int(model.optimizer.iterations) // steps
-    recorded = read_history(run / HISTORY)
+        for epochs in (len(recorded), len(recorded) - 1):
+            if epochs > 0 and _loads(model, run, recipe, steps, epochs, distil=distil):
+                done = epochs
+                break
+        else:
+            raise DataError(f"{run / BACKUP} and {run / HISTORY} are not of the same training")
     if len(recorded) > done:
         if done:
             write_history(run / HISTORY, recorded[:done])
         else:
             (run / HISTORY).unlink()
     return done
+
+
+def _loads(
+    model: keras.Model, run: Path, recipe: Recipe, steps: int, epochs: int, *, distil: bool
+) -> bool:
+    """Load the backup as that of so many epochs; return whether it is."""
+    stage = stage_of(stages(recipe), epochs - 1)
+    compile_for(model, recipe, stage, steps, distil=distil)
+    model.optimizer.build(model.trainable_variables)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras skips an optimizer of another stage
+        model.load_weights(run / BACKUP)
+    return stage.first + int(model.optimizer.iterations) // steps == epochs
 
 
 def forget_progress(run: Path) -> None:
@@ -135,19 +158,3 @@ def forget_progress(run: Path) -> None:
 def logits_of(model: keras.Model, pixels: Image) -> NDArray[np.float32]:
     """Return the logits float32[N,n] of prepared faces uint8[N,H,W,C]."""
     return np.asarray(model.predict(pixels, batch_size=EVALUATION_BATCH, verbose=0))
-
-
-def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
-    total = steps * recipe.epochs
-    warmup = max(1, round(total * recipe.warmup))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, total - warmup),
-        warmup_target=recipe.learning_rate,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.SGD(
-        schedule, momentum=0.9, nesterov=True, weight_decay=recipe.weight_decay
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
