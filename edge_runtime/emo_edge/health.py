@@ -125,10 +125,14 @@ class Health:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.started = time.monotonic()
+        self.started = self._beat_at = time.monotonic()
         self.source, self.loop = SourceHealth(), LoopHealth()
         self.sinks: dict[str, SinkHealth] = {}
         self.board: dict[str, Any] | None = None
+
+    def beat(self) -> None:
+        """Take in that the loop turns, whether or not there is a frame."""
+        self._beat_at = time.monotonic()
 
     def snapshot(self) -> dict[str, Any]:
         """Return everything, JSON-ready and consistent; durations in seconds unless named ms."""
@@ -137,6 +141,7 @@ class Health:
             source = {k: v for k, v in vars(self.source).items() if k != "since"}
             return {
                 "uptime": round(now - self.started, 3),
+                "seconds_since_beat": round(now - self._beat_at, 3),
                 "source": {**source, "seconds_in_state": round(now - self.source.since, 3)},
                 "loop": self.loop.snapshot(now),
                 "sinks": {name: dict(vars(sink)) for name, sink in self.sinks.items()},

@@ -45,7 +45,7 @@ def run(
         pace: May be changed at any time.
         stop: Asked as often as `beats` are called.
     """
-    pace = pace or Pace()
+    pace, beats = pace or Pace(), (health.beat, *beats)
     stages = Stages()
     pipeline = Pipeline(
         stages.timed("detect", find), stages.timed("classify", classify), spec, source.kind,

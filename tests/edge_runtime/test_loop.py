@@ -130,6 +130,20 @@ def test_the_age_counts_from_the_capture() -> None:
     assert health.snapshot()["loop"]["age_ms"]["p50"] >= 50
 
 
+def test_the_health_knows_that_it_turns_without_a_frame() -> None:
+    health, waited = Health(), []
+
+    def silent() -> Iterator[None]:
+        for _ in range(2):
+            time.sleep(0.05)
+            waited.append(health.snapshot()["seconds_since_beat"])
+            yield None
+            waited.append(health.snapshot()["seconds_since_beat"])
+
+    loop.run(source(silent(), "live"), one_face, happy, SPEC, [], health)
+    assert waited[1] < waited[0] and waited[3] < waited[2]
+
+
 def test_a_bug_in_a_sink_is_not_swallowed() -> None:
     sink = Sink()
     sink.taken = None  # type: ignore[assignment]

@@ -84,6 +84,7 @@ class Visited:
         self.shown += 1
         now = time.monotonic()
         picture = numbered(self.shown) if image is None else image
+        self.health.beat()
         self.page(Frame(picture, self.shown - 1, now, now, "/dev/video0"), list(readings))
         return self.shown
 

@@ -65,13 +65,12 @@ class Broadcast:
     def status(self) -> dict[str, Any]:
         """Return the health, with a verdict."""
         snapshot = self._health.snapshot()
-        idle = self._latest.idle_seconds
-        reasons = problems(snapshot, idle)
+        reasons = problems(snapshot)
         return {
             "ok": not reasons,
             "reasons": reasons,
             "warnings": warnings(snapshot),
-            "seconds_since_frame": round(idle, 1),
+            "seconds_since_frame": round(self._latest.idle_seconds, 1),
             **snapshot,
         }
 

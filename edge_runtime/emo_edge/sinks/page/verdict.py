@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-# Longer than a slow model on a slow board takes for a frame, shorter than anyone's patience.
-STALE_SECONDS = 10.0
+# The loop turns every second, or as soon as a frame is done: longer than a slow model on a slow
+# board takes for one, shorter than anyone's patience.
+STUCK_SECONDS = 10.0
 
 
-def problems(snapshot: dict[str, Any], idle_seconds: float) -> list[str]:
-    """Return why the run does not do its work; empty if it does.
-
-    Args:
-        snapshot: `Health.snapshot()`.
-        idle_seconds: How long ago the loop finished its newest frame.
-    """
-    source = snapshot["source"]
+def problems(snapshot: dict[str, Any]) -> list[str]:
+    """Return why a run does not do its work, by its `Health.snapshot()`; empty if it does."""
+    source, silent = snapshot["source"], snapshot["seconds_since_beat"]
+    if silent > STUCK_SECONDS:
+        return [f"stuck: the loop has not turned for {silent:.0f} s"]
     name, lasted = source["name"], source["seconds_in_state"]
     if source["state"] == "lost":
         why = f" ({source['error']})" if source["error"] else ""
         return [f"camera lost: {name} has been away for {lasted:.0f} s{why}"]
     if source["state"] == "opening":
         return [f"starting: no frame of {name} yet"]
-    if idle_seconds > STALE_SECONDS:
-        return [f"stuck: no frame was analysed for {idle_seconds:.0f} s"]
     return []
 
 

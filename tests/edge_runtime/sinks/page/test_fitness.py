@@ -62,11 +62,27 @@ def test_a_source_without_a_frame_is_not_ready(visited: Visited) -> None:
 
 
 def test_a_loop_that_is_stuck_is_not(visited: Visited, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verdict, "STALE_SECONDS", 0.1)
+    monkeypatch.setattr(verdict, "STUCK_SECONDS", 0.3)
     wait_until(lambda: health(visited)[0] == 503)
     assert "stuck" in health(visited)[1]["reasons"][0]
+    visited.health.source.turn("lost")
+    assert "stuck" in health(visited)[1]["reasons"][0]
+    visited.health.source.turn("delivering")
+    wait_until(lambda: (visited.health.beat(), health(visited)[0])[1] == 200)
+
+
+def test_a_loop_that_turns_without_frames_is_well(
+    visited: Visited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict, "STUCK_SECONDS", 0.3)
     visited.show()
-    assert health(visited)[0] == 200
+
+    def seconds_since_frame() -> float:
+        visited.health.beat()
+        return float(health(visited)[1]["seconds_since_frame"])
+
+    wait_until(lambda: seconds_since_frame() > 0.5)  # --max-fps may be one in a minute
+    wait_until(lambda: (visited.health.beat(), health(visited)[0])[1] == 200)
 
 
 def test_what_is_amiss_beside_the_work_is_a_warning(visited: Visited) -> None:
