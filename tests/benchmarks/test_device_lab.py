@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,14 @@ def test_a_host_without_the_tools_is_told_what_to_install(tmp_path: Path) -> Non
     )
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "lab").exists()
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc (apt install gcc libc6-dev)")
+def test_the_plugin_compiles_without_a_warning(tmp_path: Path) -> None:
+    words = ("gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o")
+    command = [*words, tmp_path / "counter.so", FOLDER / "counter.c"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
