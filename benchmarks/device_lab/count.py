@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shlex
 import subprocess
 import tempfile
 from collections import defaultdict
@@ -107,17 +108,22 @@ class Lab:
 
     def _guest(self, board: str, log: Path, *words: object) -> dict[str, Any]:
         place = self.userland
-        command = [
-            *("qemu-aarch64", "-L", place.root, "-cpu", BOARDS[board].cpu),
-            *("-d", "plugin", "-D", log, "-plugin", place.plugin),
-            *(place.python, WORKLOAD, *words),
-        ]
+        emulator = ["qemu-aarch64", "-L", place.root, "-cpu", BOARDS[board].cpu]
+        counting = ["-d", "plugin", "-D", log, "-plugin", place.plugin]
+        command = [*emulator, *counting, place.python, WORKLOAD, *words]
+        # The guest tries models in a child process; this kernel starts no Arm programs by itself.
+        child = self.work / "guest-python"
+        child.write_text(
+            f'#!/bin/sh\nexec {shlex.join(map(str, [*emulator, place.python]))} "$@"\n'
+        )
+        child.chmod(0o755)
         environment = {
             "PATH": "/usr/bin:/bin",
             "HOME": "/tmp",
             "LC_ALL": "C.UTF-8",
             "PYTHONHASHSEED": "0",
             "PYTHONPATH": str(place.site),
+            "GUEST_PYTHON": str(child),
             "XDG_CACHE_HOME": str(self.work / "cache"),
         }
         done = subprocess.run(

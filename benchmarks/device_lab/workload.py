@@ -114,4 +114,5 @@ def film(
 
 
 if __name__ == "__main__":
+    sys.executable = os.environ["GUEST_PYTHON"]  # see count.py
     main(*sys.argv[1:])

@@ -36,6 +36,7 @@ STAGES = ("decode", "detect", "prepare", "invoke", "sinks")
 OTHERS = ("decode", "detect", "invoke")  # what is not the loop's own
 WARM_UP_FRAMES = 30
 LOG_BYTES = 10_000_000
+LEAST_FRAMES_FOR_SLOPE = 5000  # a process of some seconds is still finding its size
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class _Run:
 
     def _slope(self, per: str, unit: float) -> dict[str, float] | None:
         found = self._signs.memory_slope(per)
-        if found is None:
+        if found is None or self.health.loop.frames < LEAST_FRAMES_FOR_SLOPE:
             return None
         return {name: round(value * unit, 3) for name, value in vars(found).items()}
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 
 from environments import PeerError, environment, our_environment
 
@@ -24,7 +25,7 @@ ENGINE_NAMES = {
     "tflite": "tflite-runtime",
     "onnxruntime": "onnxruntime",
     "opencv-dnn": "OpenCV DNN",
-    "keras": "Keras predict",
+    "keras": "Keras",
 }
 
 
@@ -102,5 +103,5 @@ def clean_environment(cache: Path) -> dict[str, str]:
 
 def last_line(text: str) -> str:
     """Return the last line that says something."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "it said nothing"
+    lines = [line for line in text.splitlines() if line.strip()]
+    return shorten(lines[-1], 200, placeholder=" ...") if lines else "it said nothing"

@@ -56,9 +56,7 @@ def _cost(result: Result) -> Grid:
         for stage in STAGES
     ]
     columns = ("stage", "mean", "share", "mean a face", *PERCENTILES)
-    title = (
-        f"{' '.join(_name(result))}: CPU milliseconds a frame; own: all but decode, detect, invoke"
-    )
+    title = "CPU ms a frame; own: all but decode, detect, invoke"
     return Grid(title, columns, rows)
 
 
@@ -95,15 +93,15 @@ def draw_vital_signs(path: Path, result: Result) -> None:
     from emo_train.plots import save
 
     signs = result["vital_signs"]
-    million = np.array(signs["frames"]) / 1e6
+    thousand = np.array(signs["frames"]) / 1e3
     figure, axes = plt.subplots(3, 1, figsize=(9, 6), sharex=True, layout="constrained")
     rows = (("rss_mib", "resident MiB"), ("descriptors", "descriptors"), ("threads", "threads"))
     for axis, (name, label) in zip(axes, rows, strict=True):
-        axis.plot(million, signs[name], lw=1.2)
+        axis.plot(thousand, signs[name], lw=1.2)
         axis.set_ylabel(label)
         axis.set_ylim(0, 1.15 * max(signs[name]))
         axis.grid(alpha=0.3)
-    axes[-1].set_xlabel("million frames")
+    axes[-1].set_xlabel("thousand frames")
     slope = _slope(result["rss_mib_per_million_frames"])
     hours = signs["seconds"][-1] / 3600
     axes[0].set_title(
