@@ -13,6 +13,7 @@ from emo_bench.commands.detectors import detectors
 from emo_bench.commands.everything import everything
 from emo_bench.commands.latency import latency
 from emo_bench.commands.pipeline import pipeline
+from emo_bench.commands.training import training
 from emo_edge.commands import new_app, show_version
 
 app = new_app(
@@ -24,6 +25,7 @@ app = new_app(
       emo-bench accuracy face-int8.tflite --data faces/
       emo-bench pipeline --source talk.mp4 --duration 60 --plot memory.png
       emo-bench detectors --data boxes.csv --video talk.mp4
+      emo-bench training --architecture small
       emo-bench all runs/a --report report/
       emo-bench compare yesterday.json today.json --max-slowdown 10% --max-drop 0.5
       emo-bench demo --out demo/"""
@@ -39,7 +41,7 @@ def start(
     """Take the options that all benchmarks share."""
 
 
-for command in (latency, accuracy, pipeline, detectors, compare, demo):
+for command in (latency, accuracy, pipeline, detectors, training, compare, demo):
     app.command()(command)
 app.command("all")(everything)
 

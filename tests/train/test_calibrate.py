@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from emo_train.calibrate import fit_temperature, uncertain_below
+from emo_train.calibrate import at_bound, fit_temperature, uncertain_below
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,3 +32,10 @@ def test_a_reading_is_uncertain_below_a_quarter_of_the_way_to_certainty(
     classes: int, confidence: float
 ) -> None:
     assert uncertain_below(classes) == confidence
+
+
+def test_a_fit_that_ends_at_its_bound_is_known() -> None:
+    logits = np.eye(3, dtype=np.float32)
+    assert at_bound(fit_temperature(logits, np.eye(3, dtype=np.float32)))
+    assert at_bound(fit_temperature(logits, np.roll(logits, 1, axis=1)))
+    assert not at_bound(1.0)

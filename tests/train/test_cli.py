@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import csv
 import json
+import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -188,16 +190,57 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_full_disk_leaves_a_run_that_can_be_resumed(
+    tmp_path: Path, drawn: Path, run_folder: Path
+) -> None:
+    room = (run_folder / "model.keras").stat().st_size - 1  # a model does not fit
+
+    def fill() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+
+    out = tmp_path / "run"
+    words = command_line("emo-train", "--data", drawn, "--out", out, *TINY, "--epochs", "1")
+    full = subprocess.run(words, capture_output=True, text=True, check=False, preexec_fn=fill)
+    assert_refused(full, 8, f"cannot write {out}")
+    assert not list(out.glob(".*"))
+    assert_done(call(app, "--resume", out))
+    assert {path.name for path in out.iterdir()} == RUN_FILES
+
+
+def test_the_report_needs_no_other_file(run_folder: Path) -> None:
+    page = (run_folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 6
+    assert "$" not in page
+    assert not re.search(r"""(src|href)=["']?(?!data:)|@import|url\(""", page)
+    assert "test split, n = 14; selected on validation" in page
+
+
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [("torch", "torch is not installed"), ("caffe", "tensorflow, jax, torch")],
+)
+def test_a_backend_that_is_not_there_is_named(
+    tmp_path: Path, drawn: Path, monkeypatch: pytest.MonkeyPatch, backend: str, words: str
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    refused = call(app, "--data", drawn, "--out", tmp_path / "run")
+    assert_refused(refused, 2, backend, words)
+
+
 def test_training_stops_when_the_chosen_metric_no_longer_improves(
     tmp_path: Path, drawn: Path
 ) -> None:
     # A rate this low moves the logits, but no answer: every epoch after the first is no better.
     options = (*TINY, "--epochs", "9", "--learning-rate", "1e-9", "--patience", "2")
     out = tmp_path / "run"
-    outcome = call(app, "--data", drawn, "--out", out, *options, "--select-by", "val_macro_f1")
+    chosen = ("--select-by", "val_macro_f1", "--tensorboard")
+    outcome = call(app, "--data", drawn, "--out", out, *options, *chosen)
     assert_done(outcome)
     assert "stopped after epoch 3: val_macro_f1 was best in epoch 1" in outcome.stderr
     assert epochs_of(out) == [0, 1, 2]
+    assert read_json(out / "metrics.json")["training"]["epochs"] == 3  # type: ignore[index]
+    for part in ("train", "validation"):
+        assert list((out / "tensorboard" / part).glob("events.out.tfevents.*"))
 
 
 def test_a_finished_run_is_neither_overwritten_nor_resumed(run_folder: Path, drawn: Path) -> None:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from emo_edge.artifacts import atomic_path, write_json
+from emo_edge.commands import require_extra
 from emo_edge.contract import Image
 from emo_edge.errors import DataError, ModelError, UsageError
 from emo_edge.messages import say
@@ -55,6 +56,8 @@ def configure(
     """
     require_architecture(recipe.architecture)
     require_supported(distribute, recipe)
+    if recipe.tensorboard:
+        require_extra("workstation", "tensorflow", "tensorboard")
     weights = resolve_weights(recipe.architecture, recipe.weights)
     layout = open_layout(cached(data, cache) if cache else data, recipe.labels)
     kind = str(layout.notes.get("fer2013_labels", recipe.labels))
