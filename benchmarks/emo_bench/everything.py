@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from emo_bench.results import Outcome, read
@@ -28,14 +28,16 @@ class Wanted:
         source: A video or camera for the whole loop; None leaves it out.
         timing: Options of `emo-bench latency`, as typed.
         scoring: Options of `emo-bench accuracy`, as typed.
+        looping: Options of `emo-bench pipeline`, as typed.
     """
 
     models: Sequence[str]
     report: Path
     data: Path | None
     source: str | None
-    timing: Sequence[str] = field(default_factory=tuple)
-    scoring: Sequence[str] = field(default_factory=tuple)
+    timing: Sequence[str] = ()
+    scoring: Sequence[str] = ()
+    looping: Sequence[str] = ()
 
 
 def run_all(wanted: Wanted) -> tuple[list[Outcome], int]:
@@ -68,7 +70,7 @@ def _steps(wanted: Wanted) -> Iterator[tuple[list[str], Path]]:
         yield ["latency", *exports, *wanted.timing], wanted.report / "latency.json"
     if wanted.source is not None:
         for number, model in enumerate(exports):
-            words = ["pipeline", "--source", wanted.source, "--model", model]
+            words = ["pipeline", "--source", wanted.source, "--model", model, *wanted.looping]
             yield words, wanted.report / f"pipeline-{number}.json"
 
 

@@ -287,6 +287,16 @@ def test_fer2013_as_npz_is_scored_by_the_protocol_of_its_labels(
     assert counts["happy"] == 3
 
 
+def test_any_npz_that_training_reads_is_scored(tmp_path: Path) -> None:
+    pictures = [cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in draw_faces(tmp_path / "p", 5)]
+    faces = np.stack([np.asarray(picture) for picture in pictures])
+    names = np.array(EXPRESSIONS)
+    data = npz(tmp_path / "faces.npz", x_test=faces, y_test=np.arange(5), class_names=names)
+    out = tmp_path / "accuracy.json"
+    assert_done(run("emo-bench", "accuracy", INT8, "--data", data, "--json", out))
+    assert json.loads(out.read_text())["results"][0]["images"] == 5
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [

@@ -52,6 +52,12 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return list(json.loads(out.read_text())["results"])
 
 
+def enough_runs(result: dict[str, Any]) -> bool:
+    """Whether there were 1,000 runs, or it is said that the machine was too slow for them."""
+    runs = result["milliseconds"]["runs"]
+    return runs >= 1000 or any(f"only {runs} runs" in text for text in result["warnings"])
+
+
 def test_a_result_says_which_file_was_measured_on_what(measured: dict[str, Any]) -> None:
     assert measured["model"] == INT8.name
     assert measured["sha256"] == sha256(INT8.read_bytes())
@@ -62,7 +68,7 @@ def test_a_result_says_which_file_was_measured_on_what(measured: dict[str, Any])
 
 def test_a_thousand_runs_of_several_processes_are_described(measured: dict[str, Any]) -> None:
     times = measured["milliseconds"]
-    assert times["runs"] >= 1000
+    assert enough_runs(measured)
     order = [times[name] for name in ("min", "median", "p90", "p95", "p99", "max")]
     assert order == sorted(order)
     assert order[0] > 0
@@ -127,7 +133,8 @@ def test_mlperf_makes_one_stream_and_says_that_it_was_too_short(
     for result in swept:
         stream = result["mlperf"]
         assert len(result["process_medians"]) == 1
-        assert stream["queries"] == result["milliseconds"]["runs"] >= 1000
+        assert enough_runs(result)
+        assert stream["queries"] == result["milliseconds"]["runs"]
         assert stream["p90_estimate"] >= result["milliseconds"]["p90"]
         assert not stream["valid"]
 

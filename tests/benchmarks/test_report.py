@@ -13,7 +13,7 @@ from emo_bench.grids import Grid, html, markdown
 from emo_bench.results import parts, read
 from emo_edge.runfolder import EVALUATION
 from emo_edge.spec import ModelSpec
-from emo_train.synthetic import EXPRESSIONS
+from emo_train.synthetic import EXPRESSIONS, write_video
 from running import ASSETS, Outcome, assert_done, assert_refused, draw_faces, run
 
 INT8, FLOAT32 = ASSETS / "drawn-int8.tflite", ASSETS / "drawn-float32.tflite"
@@ -93,8 +93,11 @@ def test_a_run_folder_brings_its_exports_and_its_faces(tmp_path: Path) -> None:
     np.savez(folder / EVALUATION, pixels=pixels[..., None], truth=np.arange(10) % 5, split="test")
     (folder / "mine-int8.tflite").write_bytes(INT8.read_bytes())
     out = tmp_path / "report"
-    assert_done(run("emo-bench", "all", folder, "--report", out, *QUICK))
-    scores, times = parts(read(out / "report.json"))
+    write_video(tmp_path / "film.mp4", timeline=(("happy", 1.0),), size=(320, 240), fps=10)
+    loop = ("--source", tmp_path / "film.mp4", "--duration", "1")
+    assert_done(run("emo-bench", "all", folder, "--report", out, *QUICK, *loop))
+    scores, times, loops = parts(read(out / "report.json"))
+    assert (loops.kind, len(loops.results)) == ("pipeline", 1)
     assert [result["model"] for result in scores.results] == ["mine", "mine-int8.tflite"]
     assert scores.results[1]["against_first"]["model"] == "mine"
     assert [result["model"] for result in times.results] == ["mine-int8.tflite"]

@@ -1,8 +1,8 @@
 """The faces that score: class folders, FER2013 as CSV or .npz, or the evaluation of a run folder.
 
-An .npz holds either `pixels` and `truth` (see `emo_edge.runfolder`), or FER2013: `images`
+An .npz holds `pixels` and `truth` (see `emo_edge.runfolder`), or FER2013: `images`
 uint8[N,48,48], `labels` uint8[N] in the order of `FER_LABELS`, and for FER+ `ferplus` [N,10]
-votes in the order of `VOTE_COLUMNS`.
+votes in the order of `VOTE_COLUMNS`; or anything else that emo-train reads.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from emo_edge.errors import DataError, UsageError
 from emo_edge.faces import Faces, load_tree, one_hot
 from emo_edge.spec import ModelSpec
 from emo_train.data import Evaluation, copies, load_evaluation
+from emo_train.data.arrays import CLASS_NAMES
 from emo_train.data.fer2013 import (
     FER_LABELS,
     PIXELS,
@@ -31,6 +32,7 @@ from emo_train.data.fer2013 import (
 )
 
 Labels = Literal["auto", "fer", "ferplus"]
+NAMED = frozenset(CLASS_NAMES)  # with class names it is a data set like any other
 TRAINING = "training.npz"  # looked for beside another .npz
 
 
@@ -106,13 +108,15 @@ class Trials:
 
     def _from_npz(self, spec: ModelSpec) -> Trial:
         arrays = _arrays(self._data)
-        if "images" in arrays:
+        if "images" in arrays and not NAMED & arrays.keys():
             kind = self._kind(spec)
             faces, scores = _fer2013(self._data, arrays, spec, kind)
             kept = faces.take(np.flatnonzero(scores))
             return Trial(kept, f"{self._data.name} ({kind})", np.zeros(len(kept), bool), None)
         self._refuse_kind()
-        return _run_evaluation(self._data, arrays, spec)
+        if "pixels" in arrays:
+            return _run_evaluation(self._data, arrays, spec)
+        return _trial(load_evaluation(self._data, spec))
 
     def _compared(self, trial: Trial, spec: ModelSpec) -> Trial:
         """Look for copies in the training faces that were given, or that lie beside an .npz."""

@@ -27,6 +27,7 @@ def everything(
     seconds: Annotated[float, typer.Option(min=0.0, help="Least time of each latency.")] = 10.0,
     picture: Annotated[Path | None, typer.Option(help="Picture with a face, for stages.")] = None,
     source: Annotated[str | None, typer.Option(help="Video or camera for the whole loop.")] = None,
+    duration: Annotated[float, typer.Option(min=0.1, help="Seconds of the whole loop.")] = 30.0,
 ) -> None:
     """Run accuracy, latency and (with --source) the whole loop, and write a report."""
     require_extra("workstation", "rich", "matplotlib")
@@ -38,7 +39,8 @@ def everything(
     scoring = [] if labels == "auto" else ["--labels", labels]
     scoring += [] if training is None else ["--training", str(training)]
     scoring += ["--robustness"] if robustness else []
-    outcomes, code = run_all(Wanted(models, report, data, source, timing, scoring))
+    looping = ["--duration", f"{duration:g}"]
+    outcomes, code = run_all(Wanted(models, report, data, source, timing, scoring, looping))
     if outcomes:
         write_report(report, outcomes)
         print(f"Report: {report / 'report.html'}")

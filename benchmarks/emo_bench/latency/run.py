@@ -79,6 +79,7 @@ def classifier_options(task: dict[str, Any]) -> dict[str, Any]:
         "input_range": None if scaling is None else tuple(scaling),
         "backend": task["backend"],
         "threads": task["threads"],
+        "contained": True,  # the parent waits for this process, and a model is tried only once
     }
 
 
