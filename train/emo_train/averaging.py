@@ -54,6 +54,9 @@ class Averaged(keras.callbacks.Callback):  # type: ignore[misc]
         """Put the average in the place of the weights."""
         self._own = [keras.ops.convert_to_numpy(v).copy() for v in self.model.variables]
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+        for variable in self.model.trainable_variables:
+            # JAX shares the average's memory, and frees what a step was given.
+            variable.assign(keras.ops.convert_to_numpy(variable).copy())
         measure_statistics(self.model, self._faces)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002
