@@ -60,7 +60,7 @@ def test_frames_are_new_and_counted_with_the_age_they_have() -> None:
         late = next(f for f in source.frames if f is not None)
         assert number_of(late.image) == late.index
         assert late.index - first.index > 5
-        assert time.monotonic() - late.captured_at < 0.1
+        assert late.captured_at - first.captured_at > 0.1
         assert health.source.skipped == late.index - 1
         assert health.source.frames >= late.index
     assert camera.opened == camera.closed == 1
@@ -180,13 +180,11 @@ def test_threads_that_hang_are_bounded() -> None:
     patience = Patience(opening=0.2, silence=0.1, first_pause=0.01, longest_pause=0.01, stuck=0.02)
     before = threading.active_count()
     with opened(camera, patience) as (source, health):
-        deadline = time.monotonic() + 2
-        while time.monotonic() < deadline:
-            next(source.frames)
+        until(source, lambda: "restart the machine" in health.source.error)
+        assert next(source.frames) is None
+        assert health.source.state == "lost"
         assert camera.opened <= 5
         assert threading.active_count() - before <= 5
-        assert health.source.state == "lost"
-        assert "restart the machine" in health.source.error
         blocked.set()
         until(source, lambda: camera.opened > 5)
 
