@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from emo_convert.anatomy import Anatomy, dissect
 from emo_convert.convert import gate_backends
 from emo_convert.runtimes import RUNTIMES, refusals
 from emo_edge.modelfile import ModelFile, read_model
 from emo_edge.probe import delegates
-from emo_edge.spec import ModelSpec
 
 
 def describe(path: Path) -> Iterator[tuple[str, str]]:
@@ -43,13 +43,14 @@ def _metadata(model: ModelFile) -> Iterator[tuple[str, str]]:
     yield "uncertain", f"below {spec.threshold:g}"
     golden = model.golden
     yield "golden", f"{len(golden.pixels)} vectors" if golden else "none"
-    yield from _provenance(spec)
+    if spec.conversion:
+        try:
+            yield from list(_provenance(spec.conversion))
+        except (LookupError, TypeError, ValueError, AttributeError):  # a free form, by its schema
+            yield "made by", "another version of emo-convert, whose record has another form"
 
 
-def _provenance(spec: ModelSpec) -> Iterator[tuple[str, str]]:
-    conversion = spec.conversion
-    if not conversion:
-        return
+def _provenance(conversion: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "made by", str(conversion["command"])
     yield "made with", ", ".join(f"{k} {v}" for k, v in conversion["versions"].items())
     for parity in conversion["parity"]:

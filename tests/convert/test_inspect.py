@@ -51,6 +51,14 @@ def test_a_plain_model_is_shown_too(tmp_path: Path) -> None:
     assert "a plain .tflite" in facts(outcome.stdout)["metadata"][0]
 
 
+def test_a_model_whose_provenance_has_another_form_is_shown_without() -> None:
+    outcome = run("emo-convert", "inspect", MODEL)
+    assert_done(outcome)
+    told = facts(outcome.stdout)
+    assert "another version" in told["made by"][0]
+    assert told["operator"]
+
+
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     junk = tmp_path / "junk.tflite"
     junk.write_bytes(b"junk" * 100)
