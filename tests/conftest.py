@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from hypothesis import settings
 # Shared cores make single examples slow now and then: that is no failure.
 settings.register_profile("toolkit", deadline=None)
 settings.load_profile("toolkit")
+
+# What started the tests may ignore these (nohup, a background job), and the commands under test
+# would inherit it: a test that sends one would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 

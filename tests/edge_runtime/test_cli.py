@@ -379,6 +379,15 @@ def signal_when(
     os.kill(child.pid, number)
 
 
+def ended(child: subprocess.Popen[str]) -> tuple[str, str]:
+    """Return what a process said; one that does not end is killed, not waited for."""
+    try:
+        return child.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        raise
+
+
 @pytest.mark.parametrize(
     ("number", "code", "last"),
     [
@@ -401,7 +410,7 @@ def test_a_signal_ends_a_live_stream_and_leaves_every_file_whole(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as child:
             signal_when(child, lambda: has_lines(jsonl, 8), number)
-            out, err = child.communicate(timeout=60)
+            out, err = ended(child)
     assert child.returncode == code, err
     assert last in err.splitlines()[-1]
     assert "Traceback" not in err
