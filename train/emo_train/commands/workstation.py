@@ -21,12 +21,12 @@ def require_workstation() -> None:
     if backend not in BACKENDS:
         known = ", ".join(BACKENDS)
         raise UsageError(f"unknown KERAS_BACKEND {backend!r}; choose from {known}")
-    require_extra("train", "keras", "matplotlib", "rich")
     if backend != "tensorflow":
+        require_extra("train", "keras", "matplotlib", "rich")
         if importlib.util.find_spec(backend) is None:
             raise UsageError(f"KERAS_BACKEND={backend}, but {backend} is not installed")
         return
-    require_extra("workstation", "tensorflow")
+    require_extra("workstation", "tensorflow", "keras", "matplotlib", "rich")
     with hushed():
         import tensorflow as tf
 
