@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -13,10 +14,27 @@ from emo_train.synthetic import draw_identity, face_crop
 Batch = NDArray[np.float32]
 
 NOTHING = Augmentation(
-    flip=False, rotation=0, shear=0, shift=0, zoom=0, brightness=0, contrast=0, noise=0, erasing=0
+    flip=False,
+    rotation=0,
+    shear=0,
+    shift=0,
+    zoom=0,
+    brightness=0,
+    contrast=0,
+    blur=0,
+    noise=0,
+    erasing=0,
 )
 EVERYTHING = Augmentation(
-    rotation=180, shear=45, shift=1, zoom=0.9, brightness=1, contrast=1, noise=1, erasing=1
+    rotation=180,
+    shear=45,
+    shift=1,
+    zoom=0.9,
+    brightness=1,
+    contrast=1,
+    blur=0.2,
+    noise=1,
+    erasing=1,
 )
 
 
@@ -58,12 +76,16 @@ def test_a_flip_gives_the_picture_or_its_mirror_image() -> None:
     assert any(mirrored)
 
 
+UNLIKE = {"rotation": 20.0, "blur": 0.1, "erasing": 1.0}
+
+
 @pytest.mark.parametrize(
-    "name", ["rotation", "shear", "shift", "zoom", "brightness", "contrast", "noise", "erasing"]
+    "name",
+    ["rotation", "shear", "shift", "zoom", "brightness", "contrast", "blur", "noise", "erasing"],
 )
 def test_each_strength_changes_each_picture_in_its_own_way(name: str) -> None:
     same_twice = np.repeat(faces(1), 2, axis=0)
-    strength = replace(NOTHING, **{name: {"rotation": 20.0, "erasing": 1.0}.get(name, 0.9)})
+    strength = replace(NOTHING, **{name: UNLIKE.get(name, 0.9)})
     first, second = changed(same_twice, strength)
     assert not np.allclose(first, same_twice[0], atol=1)
     assert not np.allclose(first, second, atol=1)
@@ -80,6 +102,20 @@ def test_contrast_keeps_the_mean_of_a_picture() -> None:
     images = (faces(8) // 4 + 96).astype(np.uint8)  # no pixel reaches 0 or 255
     batch = changed(images, replace(NOTHING, contrast=0.5))
     np.testing.assert_allclose(batch.mean((1, 2, 3)), images.mean((1, 2, 3)), atol=0.1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_blur_lies_between_the_picture_and_its_gaussian(channels: int) -> None:
+    images = faces(16, channels)
+    batch = changed(images, replace(NOTHING, blur=1 / 48))
+    for after, before in zip(batch, images, strict=True):
+        gaussian = cv2.GaussianBlur(
+            before.astype(np.float32), (7, 7), 1.0, borderType=cv2.BORDER_REFLECT
+        ).reshape(before.shape)
+        change = gaussian - before
+        share = float((after - before).ravel() @ change.ravel() / (change.ravel() @ change.ravel()))
+        assert 0 <= share <= 1
+        np.testing.assert_allclose(after, before + share * change, atol=0.1)
 
 
 def test_erasing_paints_one_grey_over_at_most_a_fifth_of_a_picture() -> None:

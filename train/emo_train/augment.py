@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from emo_train.recipe import Augmentation
@@ -56,6 +57,7 @@ def augment(images: Any, strength: Augmentation, seed: Any) -> Any:
     images = ops.cast(images, "float32")
     images = _move(images, strength, draw)
     images = _relight(images, strength, draw)
+    images = _degrade(images, strength, draw)
     images = _erase(images, strength.erasing, draw)
     return ops.clip(images, 0.0, 255.0)
 
@@ -112,16 +114,42 @@ def _look_up_torch(images: Any, maps: Any) -> Any:
 
 
 def _relight(images: Any, strength: Augmentation, draw: Draws) -> Any:
-    """Change contrast about the picture's mean, brightness, and add sensor noise."""
+    """Change contrast about the picture's mean, and brightness."""
 
     def each(limit: float) -> Any:
         return draw.uniform((images.shape[0], 1, 1, 1), -limit, limit)
 
     mean = ops.mean(images, axis=[1, 2, 3], keepdims=True)
     images = (images - mean) * (1.0 + each(strength.contrast)) + mean
-    images = images + 255.0 * each(strength.brightness)
-    sigma = ops.abs(each(strength.noise)) * 255.0
-    return images + keras.random.normal(images.shape, dtype="float32", seed=draw) * sigma
+    return images + 255.0 * each(strength.brightness)
+
+
+def _degrade(images: Any, strength: Augmentation, draw: Draws) -> Any:
+    """Take away sharpness and add sensor noise, a little to most and much to a few."""
+
+    def each() -> Any:
+        return draw.uniform((images.shape[0], 1, 1, 1), 0.0, 1.0) ** 2
+
+    sigma = strength.blur * max(images.shape[1:3])
+    if sigma > 0:
+        images = images + each() * (_blurred(images, sigma) - images)
+    noise = keras.random.normal(images.shape, dtype="float32", seed=draw)
+    return images + noise * (each() * strength.noise * 255.0)
+
+
+def _blurred(images: Any, sigma: float) -> Any:
+    """Return the batch after a Gaussian of `sigma` pixels; edge pixels are repeated."""
+    reach = math.ceil(3 * sigma)
+    weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    weights = (weights / weights.sum()).astype(np.float32)
+    batch, height, width, channels = images.shape
+    # Channels go where pictures go: one filter of one channel serves all.
+    planes = ops.reshape(ops.transpose(images, (0, 3, 1, 2)), (-1, height, width, 1))
+    padding = ((0, 0), (reach, reach), (reach, reach), (0, 0))
+    planes = ops.pad(planes, padding, mode="symmetric")
+    for kernel in (weights.reshape(-1, 1, 1, 1), weights.reshape(1, -1, 1, 1)):
+        planes = ops.conv(planes, kernel, padding="valid", data_format=LAST)
+    return ops.transpose(ops.reshape(planes, (batch, channels, height, width)), (0, 2, 3, 1))
 
 
 def _erase(images: Any, probability: float, draw: Draws) -> Any:

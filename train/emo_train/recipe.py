@@ -12,7 +12,10 @@ from emo_train.settings import check, from_mapping, setting
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Strengths; each is the largest deviation, drawn uniformly on either side."""
+    """Strengths: the largest deviation, drawn uniformly on either side.
+
+    Blur and noise lie between 0 and their largest, most of them near 0: their roots are uniform.
+    """
 
     flip: bool = setting(True, "Mirror half of the faces.")
     rotation: float = setting(12.0, "Degrees.", least=0, most=180)
@@ -21,6 +24,12 @@ class Augmentation:
     zoom: float = setting(0.12, "Fraction of the scale.", least=0, most=0.95)
     brightness: float = setting(0.12, "Fraction of the pixel range.", least=0, most=1)
     contrast: float = setting(0.2, "Fraction of the contrast.", least=0, most=1)
+    blur: float = setting(
+        0.0,
+        "Largest standard deviation of a Gaussian, as a fraction of the side.",
+        least=0,
+        most=0.2,
+    )
     noise: float = setting(
         0.02, "Largest standard deviation, as a fraction of the pixel range.", least=0, most=1
     )
