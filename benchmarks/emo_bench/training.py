@@ -156,7 +156,8 @@ def _change(
         moved = moved[:, ::-1]
     contrast = 1 + rng.uniform(-strength.contrast, strength.contrast)
     shade = 255 * rng.uniform(-strength.brightness, strength.brightness)
-    noise = rng.standard_normal(picture.shape, np.float32) * rng.uniform(0, strength.noise) * 255
+    sigma = rng.uniform() ** 2 * strength.noise * 255
+    noise = rng.standard_normal(picture.shape, np.float32) * sigma
     lit = (moved - moved.mean()) * contrast + moved.mean() + shade + noise
     if rng.random() < strength.erasing:
         height = int(math.sqrt(rng.uniform(0.02, 0.2)) * side)

@@ -37,13 +37,18 @@ def samples(
     for axis in axes.flat:
         axis.axis("off")
     for index, label in enumerate(labels):
-        members = rng.permutation(np.flatnonzero(faces.truth == index))[:count]
-        pixels = faces.pixels[members]
-        changed = augment(pixels)
-        for column in range(len(members)):
-            for row, picture in ((2 * index, pixels[column]), (2 * index + 1, changed[column])):
-                axes[row, column].imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255)
         axes[2 * index, 0].set_title(label, loc="left", fontsize=9)
+    classes = [
+        rng.permutation(np.flatnonzero(faces.truth == i))[:count] for i in range(len(labels))
+    ]
+    places = [
+        (2 * i, column) for i, members in enumerate(classes) for column in range(len(members))
+    ]
+    chosen = faces.pixels[np.concatenate(classes)]
+    # One batch, so that each face is changed in its own way.
+    for (row, column), before, after in zip(places, chosen, augment(chosen), strict=True):
+        for axis, picture in ((axes[row, column], before), (axes[row + 1, column], after)):
+            axis.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=255)
     figure.suptitle("Training faces; every second row augmented")
     save(figure, path)
 
