@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 WORKSTATION := .venv
 DEVICE := .venv-device
 
-.PHONY: help setup demo test lint format wheel clean
+.PHONY: help setup demo test device-test device-test-short lint format wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,12 @@ demo: $(WORKSTATION)/ready  ## the whole toolkit on drawn faces; leaves demo/
 test: $(WORKSTATION)/ready $(DEVICE)/ready  ## all tests; the device's in an environment without TensorFlow
 	$(DEVICE)/bin/python -m pytest tests/edge_runtime
 	$(WORKSTATION)/bin/python -m pytest -n 2 tests
+
+device-test: $(WORKSTATION)/ready  ## the package on emulated boards (docs/device-tests.md)
+	$(WORKSTATION)/bin/python -m pytest tests/device
+
+device-test-short: $(WORKSTATION)/ready  ## the part of it that continuous integration runs
+	$(WORKSTATION)/bin/python -m pytest -m short tests/device
 
 lint: $(WORKSTATION)/ready  ## ruff, mypy --strict, import-linter
 	$(WORKSTATION)/bin/ruff format --check .

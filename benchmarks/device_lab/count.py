@@ -1,6 +1,6 @@
 r"""Instructions that a Raspberry Pi 3, 4 and 5 execute, counted by an emulator.
 
-    python benchmarks/device_lab/count.py --work ~/lab --yunet face_detection_yunet_2023mar.onnx \
+    python benchmarks/device_lab/count.py --yunet face_detection_yunet_2023mar.onnx \
         --json benchmarks/results/instructions.json --markdown benchmarks/results/instructions.md
 
 Run it with the Python of the workstation install, on Debian. See docs/instructions.md.
@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shlex
 import subprocess
 import tempfile
 from collections import defaultdict
@@ -21,7 +20,8 @@ from typing import Annotated, Any
 import cv2
 import typer
 from boards import BOARDS
-from userland import SUITES, LabError, Userland, build, require_tools
+from debian import LabError
+from userland import SUITES, Userland, build, counter, default_folder, require_tools
 
 from emo_bench.grids import Grid
 from emo_bench.grids import markdown as grid_markdown
@@ -65,20 +65,27 @@ class Lab:
 
     Args:
         userland: Where the guest's programs lie.
-        work: For logs.
+        plugin: From `counter`.
+        work: For logs and the guest's cache.
         frames: Folder of JPEG files.
         detectors: Names.
     """
 
     def __init__(
-        self, userland: Userland, work: Path, frames: Path, detectors: tuple[str, ...]
+        self,
+        userland: Userland,
+        plugin: Path,
+        work: Path,
+        frames: Path,
+        detectors: tuple[str, ...],
     ) -> None:
-        self.userland, self.work, self.frames = userland, work, frames
-        self.detectors = detectors
+        self.userland, self.plugin, self.work = userland, plugin, work
+        self.frames, self.detectors = frames, detectors
 
     def has(self, backend: str) -> bool:
         """Whether a runtime is installed there."""
-        return (self.userland.site / BACKENDS[backend].module.split(".", maxsplit=1)[0]).exists()
+        module = BACKENDS[backend].module.split(".", maxsplit=1)[0]
+        return any((folder / module).exists() for folder in self.userland.paths)
 
     def count(self, model: Path, board: str, suite: str, backend: str) -> dict[str, Any]:
         """Return millions of instructions; the same numbers every time."""
@@ -107,23 +114,11 @@ class Lab:
         }
 
     def _guest(self, board: str, log: Path, *words: object) -> dict[str, Any]:
-        place = self.userland
-        emulator = ["qemu-aarch64", "-L", place.root, "-cpu", BOARDS[board].cpu]
-        counting = ["-d", "plugin", "-D", log, "-plugin", place.plugin]
-        command = [*emulator, *counting, place.python, WORKLOAD, *words]
-        # The guest tries models in a child process; this kernel starts no Arm programs by itself.
-        child = self.work / "guest-python"
-        child.write_text(
-            f'#!/bin/sh\nexec {shlex.join(map(str, [*emulator, place.python]))} "$@"\n'
-        )
-        child.chmod(0o755)
+        counting = ("-d", "plugin", "-D", log, "-plugin", self.plugin)
+        command = [*self.userland.emulated(*counting), WORKLOAD, *words]
         environment = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": "/tmp",
-            "LC_ALL": "C.UTF-8",
+            **self.userland.login(board, beside=True),
             "PYTHONHASHSEED": "0",
-            "PYTHONPATH": str(place.site),
-            "GUEST_PYTHON": str(child),
             "XDG_CACHE_HOME": str(self.work / "cache"),
         }
         done = subprocess.run(
@@ -179,7 +174,10 @@ def _million(value: float | None) -> str:
 
 @guarded
 def main(
-    work: Annotated[Path, typer.Option(help="Folder for the userlands: 0.5 GB.")],
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the userlands: 0.7 GB.  [default: as make device-test]"),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(help="Model files, or shipped ones by name.  [default: all shipped]"),
@@ -197,13 +195,16 @@ def main(
     for name, known in (*((b, BOARDS) for b in boards), *((s, SUITES) for s in suites)):
         if name not in known:
             raise UsageError(f"unknown {name!r}; choose from {', '.join(known)}")
-    work = work.expanduser().absolute()
+    work = default_folder() if work is None else work.expanduser().absolute()
     if yunet is not None:
         _fetch_yunet(work, yunet)
     detectors = ("haar",) if yunet is None else ("haar", "yunet")
     with tempfile.TemporaryDirectory() as folder:
         draw_frames(Path(folder))
-        labs = {name: Lab(build(work, name), work, Path(folder), detectors) for name in suites}
+        labs = {
+            name: Lab(build(work, name), counter(work), work, Path(folder), detectors)
+            for name in suites
+        }
 
         def job(path: Path, pi: str, name: str, backend: str) -> Job:
             told = f"{path.stem} on {pi}, {name}, {backend}"

@@ -114,5 +114,4 @@ def film(
 
 
 if __name__ == "__main__":
-    sys.executable = os.environ["GUEST_PYTHON"]  # see count.py
     main(*sys.argv[1:])
