@@ -135,6 +135,9 @@ def _accuracy(stem: Path, results: Sequence[Result]) -> list[Picture]:
     if corrupted:
         path = stem.with_name(f"{stem.name}-robustness.png")
         pictures.append(_robustness(path, corrupted))
+    through = [result for result in results if "crop_margins" in result]
+    if through:
+        pictures.append(_margins(stem.with_name(f"{stem.name}-margins.png"), through))
     return pictures
 
 
@@ -162,6 +165,25 @@ def _robustness(path: Path, results: Sequence[Result]) -> Picture:
     axis.legend(fontsize=8)
     save(figure, path)
     return Picture(path, "What is lost on corrupted faces")
+
+
+def _margins(path: Path, results: Sequence[Result]) -> Picture:
+    figure, axis = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    curves = [(result, part) for result in results for part in result["crop_margins"]]
+    for number, (result, part) in enumerate(curves):
+        margins = [row["margin"] for row in part["margins"]]
+        top1 = [100 * row["top1"] for row in part["margins"]]
+        limits = 100 * np.array([row["top1_interval"] for row in part["margins"]]).reshape(-1, 2)
+        colour = f"C{number % 10}"
+        axis.plot(margins, top1, "o-", color=colour, label=f"{result['model']}, {part['detector']}")
+        axis.fill_between(margins, limits[:, 0], limits[:, 1], color=colour, alpha=0.15)
+    axis.set(xlabel="crop margin, of the box's side", ylabel="top-1 of the faces found, %")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    save(figure, path)
+    return Picture(
+        path, "Accuracy through the detectors, by how far the crop reaches beyond the box"
+    )
 
 
 def _pipeline(stem: Path, results: Sequence[Result]) -> list[Picture]:

@@ -151,6 +151,21 @@ def test_robustness_is_scored_against_the_clean_faces(test_split: Path, tmp_path
         assert row["corruption"] in outcome.stdout
 
 
+def test_faces_are_scored_as_detectors_cut_them(test_split: Path, tmp_path: Path) -> None:
+    out = tmp_path / "accuracy.json"
+    options = ("--data", test_split, "--crop-margins", "--json", out)
+    outcome = run("emo-bench", "accuracy", INT8, *options)
+    assert_done(outcome)
+    (result,) = json.loads(out.read_text())["results"]
+    haar = next(part for part in result["crop_margins"] if part["detector"] == "haar")
+    assert haar["faces"] == result["images"]
+    assert haar["found"] > 0.5 * haar["faces"]
+    top1 = {row["margin"]: row["top1"] for row in haar["margins"]}
+    assert top1[0.0] > result["top1"] - 0.15  # the crops that the net learned from
+    assert top1[0.0] > top1[0.2]
+    assert f"{haar['found']} of {haar['faces']}" in outcome.stdout
+
+
 def test_copies_of_training_faces_are_scored_apart(test_split: Path, tmp_path: Path) -> None:
     shutil.copytree(test_split / "test", tmp_path / "faces")
     shutil.copytree(test_split / "train", tmp_path / "training")

@@ -35,7 +35,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory, faces: Path) -> tuple[Pat
     broken = folder / "broken.tflite"
     broken.write_bytes(b"no model at all")
     out = folder / "report"
-    options = ("--data", faces, "--report", out, "--robustness", *QUICK)
+    options = ("--data", faces, "--report", out, "--robustness", "--crop-margins", *QUICK)
     return out, run("emo-bench", "all", INT8, broken, *options)
 
 
@@ -56,7 +56,7 @@ def test_the_page_needs_nothing_else(reported: tuple[Path, Outcome]) -> None:
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "<script" not in page
     pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert len(pictures) == 5  # overview, confusion, robustness, histogram, stages
+    assert len(pictures) == 6  # overview, confusion, robustness, margins, histogram, stages
     for picture in pictures:
         content = np.frombuffer(base64.b64decode(picture), np.uint8)
         image = cv2.imdecode(content, cv2.IMREAD_COLOR)
@@ -72,7 +72,7 @@ def test_the_markdown_has_tables_and_its_pictures_are_there(
     folder = reported[0]
     text = (folder / "report.md").read_text()
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert all((folder / picture).is_file() for picture in pictures)
     assert "| model | runtime |" in text
     assert f"| {INT8.name} |" in text

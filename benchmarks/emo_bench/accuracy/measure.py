@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from emo_bench.accuracy.corruptions import CORRUPTIONS, corrupted
+from emo_bench.accuracy.margins import crop_margins
 from emo_bench.accuracy.paired import (
     Hits,
     drop,
@@ -28,10 +29,14 @@ class Accuracy:
         trials: Gives the faces that score.
         given: What is said of plain models, and the runtime.
         robustness: Score corrupted faces too.
+        margins: Score faces as detectors cut them too.
     """
 
-    def __init__(self, trials: Trials, given: Given, *, robustness: bool = False) -> None:
-        self._trials, self._given, self._robustness = trials, given, robustness
+    def __init__(
+        self, trials: Trials, given: Given, *, robustness: bool = False, margins: bool = False
+    ) -> None:
+        self._trials, self._given = trials, given
+        self._robustness, self._margins = robustness, margins
         self._first: Result | None = None
 
     def measure(self, text: str) -> Result:
@@ -54,6 +59,8 @@ class Accuracy:
             result["training_copies"] = _copies(hits, trial)
         if self._robustness:
             result["robustness"] = _robustness(subject, trial, hits)
+        if self._margins:
+            result["crop_margins"] = crop_margins(subject, trial)
         self._compare(result, hits)
         return result
 

@@ -30,6 +30,10 @@ TrainingOption = Annotated[
 RobustnessOption = Annotated[
     bool, typer.Option("--robustness", help="Score shifted, rotated, dark ... faces too.")
 ]
+MarginsOption = Annotated[
+    bool,
+    typer.Option("--crop-margins", help="Score faces as detectors cut them, by crop margin, too."),
+]
 
 
 @guarded
@@ -39,6 +43,7 @@ def accuracy(
     labels: LabelsOption = "auto",
     training: TrainingOption = None,
     robustness: RobustnessOption = False,
+    crop_margins: MarginsOption = False,
     backend: BackendOption = "auto",
     model_labels: ModelLabelsOption = None,
     input_range: InputRangeOption = None,
@@ -53,7 +58,8 @@ def accuracy(
     from emo_bench.views.accuracy import grids
 
     given = Given(backend, model_labels, input_range)
-    scores = Accuracy(Trials(data, labels, training), given, robustness=robustness)
+    trials = Trials(data, labels, training)
+    scores = Accuracy(trials, given, robustness=robustness, margins=crop_margins)
 
     def job(model: str) -> Job:
         return model, lambda: scores.measure(model)

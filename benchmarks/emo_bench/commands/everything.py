@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.commands.accuracy import LabelsOption, RobustnessOption, Subjects, TrainingOption
+from emo_bench.commands.accuracy import (
+    LabelsOption,
+    MarginsOption,
+    RobustnessOption,
+    Subjects,
+    TrainingOption,
+)
 from emo_edge.commands import guarded, require_extra
 from emo_edge.errors import EmoError
 
@@ -22,6 +28,7 @@ def everything(
     labels: LabelsOption = "auto",
     training: TrainingOption = None,
     robustness: RobustnessOption = False,
+    crop_margins: MarginsOption = False,
     backends: Annotated[str, typer.Option(help="As for latency.")] = "device",
     threads: Annotated[str, typer.Option(help="Threads of the runtime: 1, or 1,2,4.")] = "1",
     seconds: Annotated[float, typer.Option(min=0.0, help="Least time of each latency.")] = 10.0,
@@ -39,6 +46,7 @@ def everything(
     scoring = [] if labels == "auto" else ["--labels", labels]
     scoring += [] if training is None else ["--training", str(training)]
     scoring += ["--robustness"] if robustness else []
+    scoring += ["--crop-margins"] if crop_margins else []
     looping = ["--duration", f"{duration:g}"]
     outcomes, code = run_all(Wanted(models, report, data, source, timing, scoring, looping))
     if outcomes:

@@ -10,7 +10,13 @@ from emo_bench.results import Result
 
 def grids(results: Sequence[Result]) -> list[Grid]:
     """Return the tables of `emo-bench accuracy`."""
-    return [_scores(results), *_recalls(results), *_copies(results), *_robustness(results)]
+    return [
+        _scores(results),
+        *_recalls(results),
+        *_copies(results),
+        *_robustness(results),
+        *_margins(results),
+    ]
 
 
 def _scores(results: Sequence[Result]) -> Grid:
@@ -32,7 +38,7 @@ def _scores(results: Sequence[Result]) -> Grid:
             result["runtime"],
             str(result["images"]),
             f"{result['top1']:.1%}",
-            "{:.1%} - {:.1%}".format(*result["top1_interval"]),
+            _interval(result["top1_interval"]),
             f"{result['macro_recall']:.1%}",
             f"{result['macro_f1']:.1%}",
             f"{result['ece']:.3f}",
@@ -96,6 +102,29 @@ def _robustness(results: Sequence[Result]) -> Iterator[Grid]:
         ]
         columns = ("corruption", "top-1", "drop, points", "95 % interval")
         yield Grid(f"{result['model']}: robustness, clean {result['top1']:.1%}", columns, rows)
+
+
+def _margins(results: Sequence[Result]) -> Iterator[Grid]:
+    for result in results:
+        rows = [
+            (
+                part["detector"],
+                f"{part['found']} of {part['faces']}",
+                f"{row['margin']:.2f}",
+                f"{row['top1']:.1%}",
+                _interval(row["top1_interval"]),
+            )
+            for part in result.get("crop_margins", ())
+            for row in part["margins"]
+        ]
+        if rows:
+            columns = ("detector", "faces found", "crop margin", "top-1", "95 % interval")
+            yield Grid(f"{result['model']}: through detectors", columns, rows)
+
+
+def _interval(limits: Sequence[float]) -> str:
+    low, high = limits
+    return f"{low:.1%} - {high:.1%}"
 
 
 def _percent(share: float | None) -> str:
