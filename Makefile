@@ -2,6 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 WORKSTATION := .venv
 DEVICE := .venv-device
+# What depends on the TFLite runtime is tested on the workstation's too.
+OTHER_RUNTIMES := $(addprefix tests/edge_runtime/test_,\
+  backends.py classifier.py cli.py doctor.py hostile.py probe.py score.py tune.py)
 
 .PHONY: help setup demo test device-test device-test-short lint format wheel clean
 
@@ -15,8 +18,9 @@ demo: $(WORKSTATION)/ready  ## the whole toolkit on drawn faces; leaves demo/
 	$(WORKSTATION)/bin/emo-bench demo --out demo
 
 test: $(WORKSTATION)/ready $(DEVICE)/ready  ## all tests; the device's in an environment without TensorFlow
-	$(DEVICE)/bin/python -m pytest tests/edge_runtime
-	$(WORKSTATION)/bin/python -m pytest -n 2 tests
+	$(DEVICE)/bin/python -m pytest -n 2 tests/edge_runtime
+	$(WORKSTATION)/bin/python -m pytest -n 2 tests --ignore tests/edge_runtime
+	$(WORKSTATION)/bin/python -m pytest -n 2 $(OTHER_RUNTIMES)
 
 device-test: $(WORKSTATION)/ready  ## the package on emulated boards (docs/device-tests.md)
 	$(WORKSTATION)/bin/python -m pytest tests/device
