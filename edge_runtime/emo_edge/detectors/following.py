@@ -20,6 +20,9 @@ from emo_edge.tracking import Smoothing, iou, match_boxes
 #   by 0.96, 0.94, 0.85 (IoU).
 # - Pixels of a patch's longer side: at 64 (YuNet) and 80 (Haar) boxes come out 3 and 5 % too large,
 #   at 96 by less than 0.5 %; 128 costs 20 % more.
+# - Shrinking by INTER_LINEAR_EXACT costs half to a seventh of INTER_AREA, up to 0.3 ms a frame.
+#   On 12 videos (1366 frames) both keep the same faces (YuNet 1174 of 1174, Haar 1170 of 1190) at
+#   the same overlap (mean IoU 0.92, 0.95); boxes tremble by 2.1 % of their width instead of 1.9 %.
 SEARCH_SECONDS = 0.5
 PATCH_MARGIN = 0.3
 PATCH_SIDE = 96
@@ -86,9 +89,9 @@ class Following:
         left, top, patch = _cut(image, face)
         # One size for all patches: the cost does not depend on how near a face is.
         zoom = PATCH_SIDE / max(patch.shape[:2])
-        method = cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
         size = [max(1, round(pixels * zoom)) for pixels in (patch.shape[1], patch.shape[0])]
-        small = np.asarray(cv2.resize(patch, size, interpolation=method), np.uint8)
+        resized = cv2.resize(patch, size, interpolation=cv2.INTER_LINEAR_EXACT)
+        small = np.asarray(resized, np.uint8)
         found = [
             Box(left + b.x / zoom, top + b.y / zoom, b.w / zoom, b.h / zoom, b.score)
             for b in self._detector(small)
