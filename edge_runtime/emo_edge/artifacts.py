@@ -16,16 +16,17 @@ from emo_edge.errors import OutputError
 
 
 @contextmanager
-def atomic_path(final: Path) -> Iterator[Path]:
+def atomic_path(final: Path, *, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `final`; on success fsync it and rename it to `final`.
 
-    The temporary name keeps the suffix, since OpenCV and Keras choose the format by it.
+    The temporary name keeps the suffix, since OpenCV and Keras choose the format by it. What is
+    `private` can be read by its owner alone, from the first byte on.
     Raises `OutputError` if the place cannot be written; whatever stood there before stays.
     """
     temporary = _temporary_beside(final)
     try:
         yield temporary
-        _publish(temporary, final)
+        _publish(temporary, final, private=private)
     except OSError as error:
         raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
@@ -61,13 +62,14 @@ def _temporary_beside(final: Path) -> Path:
     return Path(name)
 
 
-def _publish(temporary: Path, final: Path) -> None:
+def _publish(temporary: Path, final: Path, *, private: bool) -> None:
     """Make the bytes durable, then visible: a power cut leaves the old file or the new one."""
     with temporary.open("rb") as written:
         os.fsync(written.fileno())
-    umask = os.umask(0)
-    os.umask(umask)
-    temporary.chmod(0o666 & ~umask)  # mkstemp makes private files
+    if not private:  # as mkstemp made it
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
     temporary.replace(final)
 
 
@@ -80,9 +82,9 @@ def sync_folder(folder: Path) -> None:
         os.close(number)
 
 
-def write_bytes(final: Path, content: bytes) -> None:
-    """Write `content` to `final`, whole or not at all."""
-    with atomic_path(final) as temporary:
+def write_bytes(final: Path, content: bytes, *, private: bool = False) -> None:
+    """Write `content` to `final`, whole or not at all; see `atomic_path`."""
+    with atomic_path(final, private=private) as temporary:
         temporary.write_bytes(content)
 
 

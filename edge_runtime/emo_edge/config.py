@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -38,6 +40,13 @@ def of_the_user() -> Path:
 def find_config() -> Path | None:
     """Return the configuration that a run without --config reads, None if there is none."""
     return next((path for path in (of_the_user(), OF_THE_MACHINE) if _is_file(path)), None)
+
+
+def shows_secrets(path: Path, values: Mapping[str, Any]) -> bool:
+    """Return whether others than its owner can read a configuration with a token or a password."""
+    if not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        return False
+    return "serve_token" in values or urlsplit(values.get("mqtt", "")).password is not None
 
 
 def _is_file(path: Path) -> bool:

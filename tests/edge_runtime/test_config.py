@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -86,6 +88,21 @@ def test_init_never_overwrites(home: Path) -> None:
     wrote(home, "# mine\n")
     assert_refused(edge("init"), 2, "is there already")
     assert home.read_text() == "# mine\n"
+
+
+def test_what_may_come_to_hold_a_token_is_its_owners_alone_but_a_service_reads_the_machines(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = tmp_path / "etc" / "edge.toml"
+    monkeypatch.setattr("emo_edge.cli.init.OF_THE_MACHINE", machine)
+    umask = os.umask(0o022)
+    try:
+        for words in ((), (tmp_path / "other.toml",), (machine,)):
+            assert_done(edge("init", *words))
+    finally:
+        os.umask(umask)
+    modes = [stat.S_IMODE(p.stat().st_mode) for p in (home, tmp_path / "other.toml", machine)]
+    assert modes == [0o600, 0o600, 0o644]
 
 
 def test_a_run_takes_what_it_is_not_told_from_the_file(

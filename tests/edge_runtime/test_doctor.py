@@ -159,6 +159,27 @@ def test_a_configuration_that_cannot_be_used_is_a_problem(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "mode", "verdict"),
+    [
+        ('serve-token = "0123456789abcdef"', 0o644, "note"),
+        ('mqtt = "mqtt://me:secret@broker"', 0o640, "note"),
+        ('mqtt = "mqtt://me:secret@broker"', 0o600, "OK"),
+        ('mqtt = "mqtt://me@broker"', 0o644, "OK"),
+    ],
+)
+def test_a_secret_that_others_can_read_is_a_note(
+    tmp_path: Path, line: str, mode: int, verdict: str
+) -> None:
+    path = tmp_path / "config" / "emo-toolkit" / "edge.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{line}\n")
+    path.chmod(mode)
+    found = of("configuration", software.examine())
+    assert found.verdict == verdict
+    assert found.fix == ("" if verdict == "OK" else f"chmod 600 {path}")
+
+
 # Cameras -----------------------------------------------------------------------------------------
 
 

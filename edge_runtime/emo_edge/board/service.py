@@ -6,6 +6,7 @@ import os
 import platform
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ def plan(
             or a needed file lies in a home, the owner of that home.
         writable: Folders that it may write to besides /var/lib/emo-edge.
 
-    Raises `UsageError` if the user or a folder does not exist, or root alone could run it.
+    Raises `UsageError` if the user or a folder does not exist, a needed file may not be read, or
+    root alone could run it.
     """
     program = Path(sys.executable).with_name(NAME).absolute()
     at_home = [path for path in (program, *needed) if _home(path) is not None]
@@ -45,6 +47,12 @@ def plan(
         user = _owner(at_home[0])
     if user is not None and user not in {entry.pw_name for entry in pwd.getpwall()}:
         raise UsageError(f"no user {user!r} on this machine")
+    if user is None:
+        for path in needed:
+            if path.is_file() and not path.stat().st_mode & stat.S_IROTH:
+                raise UsageError(
+                    f"the service's own user cannot read {path}: give --user NAME, or chmod o+r it"
+                )
     for folder in writable:
         if not folder.is_dir():
             raise UsageError(f"no folder {folder}: make it first")

@@ -33,7 +33,9 @@ def init(
         raise UsageError(f"{path} is there already: name another file, or move it away")
     assert context.parent is not None
     options = options_of(cast(TyperGroup, context.parent.command))
-    write_bytes(path, template(options, __version__).encode())
+    # It may come to hold a token or a password. A service's own user has to read the machine's.
+    private = path != OF_THE_MACHINE
+    write_bytes(path, template(options, __version__).encode(), private=private)
     used = (
         "every run reads it" if path in (of_the_user(), OF_THE_MACHINE) else "give it as --config"
     )

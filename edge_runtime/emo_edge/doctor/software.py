@@ -86,7 +86,7 @@ def _configuration() -> Finding:
     from typer.core import TyperGroup
 
     from emo_edge.cli import app
-    from emo_edge.config import find_config, options_of, read_config
+    from emo_edge.config import OF_THE_MACHINE, find_config, options_of, read_config, shows_secrets
 
     path = find_config()
     if path is None:
@@ -95,7 +95,13 @@ def _configuration() -> Finding:
     assert isinstance(command, TyperGroup)
     context = typer.Context(command)
     values = read_config(path, options_of(command), context)
-    return Finding("OK", "configuration", f"{path}: {len(values)} option(s)")
+    said = f"{path}: {len(values)} option(s)"
+    if shows_secrets(path, values):
+        # The user of a service has to read the machine's.
+        where = "EMO_TOKEN or EMO_MQTT_PASSWORD, in a file of root's: see docs/page.md"
+        fix = f"keep it in {where}" if path == OF_THE_MACHINE else f"chmod 600 {path}"
+        return Finding("note", "configuration", f"{said}, a secret that others can read", fix)
+    return Finding("OK", "configuration", said)
 
 
 def _service() -> Finding:

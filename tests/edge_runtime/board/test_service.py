@@ -142,6 +142,20 @@ def test_a_run_that_could_not_start_is_refused_now(
     assert_refused(dry_run(*words, run=run), 2, said)
 
 
+def test_a_file_that_its_own_user_may_not_read_is_refused_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "HOMES", (Path("/nowhere"), Path("/nowhere")))
+    private = tmp_path / "mine.toml"
+    private.write_text('camera = "0"\n')
+    private.chmod(0o600)
+    run = ("--", "--config", private)
+    assert_refused(dry_run(run=run), 2, f"cannot read {private}", "--user")
+    assert "User=root" in lines(dry_run("--user", "root", run=run))
+    private.chmod(0o644)
+    assert "DynamicUser=yes" in lines(dry_run(run=run))
+
+
 @pytest.mark.parametrize("wrong", ["--camra", "doctor"])
 def test_an_option_that_the_run_does_not_have_and_a_subcommand_are_refused(wrong: str) -> None:
     outcome = dry_run(run=("--", "--camera", "0", wrong))
