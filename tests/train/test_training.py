@@ -14,7 +14,7 @@ from keras import layers
 
 from emo_edge.faces import Faces, one_hot
 from emo_train.averaging import Averaged, measure_statistics
-from emo_train.callbacks import Backup
+from emo_train.callbacks import Backup, KeepBest, best_epoch, write_history
 from emo_train.compiling import as_float32, build
 from emo_train.data import Dataset
 from emo_train.mixing import balanced, mixup, weigh
@@ -68,6 +68,23 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recipe:
     monkeypatch.syspath_prepend(str(tmp_path))
     recipe = Recipe(architecture=f"{module}:net", weights="none")
     return replace(recipe, learning_rate=0.02, batch_size=8, epochs=4)
+
+
+def test_of_epochs_with_the_same_score_the_one_with_the_lowest_loss_is_kept(tmp_path: Path) -> None:
+    history, best = tmp_path / "history.csv", tmp_path / "best.keras"
+    keep = KeepBest(best, history, "val_accuracy", patience=2)
+    keep.set_model(keras.Sequential([keras.Input((1,)), layers.Dense(1, use_bias=False)]))
+    scores = [(0.5, 0.9), (0.7, 0.8), (0.7, 0.6), (0.7, 0.7), (0.6, 0.1)]
+    epochs: list[dict[str, float]] = []
+    for epoch, (accuracy, loss) in enumerate(scores):
+        assert not keep.has_ended()
+        epochs.append({"epoch": epoch, "loss": 1.0, "val_accuracy": accuracy, "val_loss": loss})
+        write_history(history, epochs)
+        keep.model.set_weights([np.full((1, 1), epoch)])
+        keep.on_epoch_end(epoch)
+    assert keep.has_ended()
+    (kept,) = weights_of(keras.saving.load_model(best))
+    assert kept.item() == best_epoch(epochs, "val_accuracy") == 2
 
 
 class PowerCutError(Exception):

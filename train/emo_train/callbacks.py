@@ -41,9 +41,17 @@ def write_history(path: Path, epochs: Sequence[Scores]) -> None:
 
 
 def best_epoch(epochs: Sequence[Scores], metric: str) -> int:
-    """Return the first epoch with the best value of `metric`."""
-    values = [scores[metric] for scores in epochs]
-    return values.index(min(values) if metric in LOWER_IS_BETTER else max(values))
+    """Return the epoch with the best value of `metric`.
+
+    Of several with the same value (a small validation split knows few) it is the one with the
+    lowest validation loss, and of those the first.
+    """
+
+    def rank(epoch: int) -> tuple[float, float]:
+        value = epochs[epoch][metric]
+        return (value if metric in LOWER_IS_BETTER else -value), epochs[epoch]["val_loss"]
+
+    return min(range(len(epochs)), key=rank)
 
 
 class Record(keras.callbacks.Callback):  # type: ignore[misc]
@@ -65,9 +73,7 @@ class Record(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
-    """Save the model whenever the chosen metric reaches its best; stop when it no longer does.
-
-    An epoch that equals the best is kept too: it was trained at a lower rate.
+    """Save the model of the best epoch so far (see `best_epoch`); stop when none is better.
 
     Args:
         path: Of the best model.
@@ -91,7 +97,7 @@ class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Scores | None = None) -> None:  # noqa: ARG002
         """Compare, save, and stop."""
         epochs = read_history(self._history)
-        if epochs[-1][self._metric] == epochs[best_epoch(epochs, self._metric)][self._metric]:
+        if best_epoch(epochs, self._metric) == len(epochs) - 1:
             with atomic_path(self._path) as temporary:
                 self.model.save(temporary)
         if self.has_ended():

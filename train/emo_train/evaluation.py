@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ def evaluate(
         "protocol": protocol(dataset, recipe),
         "training": {
             "epochs": len(epochs),
-            "best_epoch": _kept_epoch(epochs, recipe.select_by) + 1,
+            "best_epoch": best_epoch(epochs, recipe.select_by) + 1,
             "temperature": temperature,
         },
         "data": {
@@ -83,12 +83,6 @@ def evaluate(
         "versions": versions(),
     }
     return Evaluation(spec, scored, answers, metrics)
-
-
-def _kept_epoch(epochs: Sequence[dict[str, float]], metric: str) -> int:
-    """Return the last of the epochs with the best value: the one that `KeepBest` left."""
-    best = epochs[best_epoch(epochs, metric)][metric]
-    return max(i for i, scores in enumerate(epochs) if scores[metric] == best)
 
 
 def protocol(dataset: Dataset, recipe: Recipe) -> dict[str, str]:
