@@ -51,6 +51,7 @@ class _Supervisor:
         self._camera, self._health, self._patience = camera, health, patience
         self._changed = threading.Condition()
         self._still: bytes | None = None
+        self._hint = camera.hint()
         self._attempt: Attempt | None = self._begin()
         self._leaving: list[tuple[Attempt, float]] = []  # told to stop at, monotonic seconds
         self._counted = (0, 0)  # of this attempt: arrived, broken
@@ -58,7 +59,7 @@ class _Supervisor:
         self._undecoded_since: float | None = None
         self._lost_at = 0.0
         self._back_at = time.monotonic()
-        self._retry_at, self._hint = 0.0, camera.hint()
+        self._retry_at = 0.0
         self._tries = self._falls = 0
         self._index, self._taken = 0, -1
         self._first: Frame | None = None
@@ -198,7 +199,6 @@ class _Supervisor:
         # Jitter: several boards that lost one camera shall not come back in step.
         self._retry_at = now + min(pause, self._patience.longest_pause) * random.uniform(0.75, 1)
         self._tries += 1
-        self._hint = self._camera.hint()
 
     def _let_go(self) -> None:
         if self._attempt is not None:
@@ -222,6 +222,8 @@ class _Supervisor:
         elif any(now - at < self._patience.stuck for _, at in self._leaving):
             wait = HINT_SECONDS  # its end is notified
         else:
+            # A camera may be back before its loss is noticed: what counts is what changed since
+            # the last try began.
             hint = self._camera.hint()
             if now >= self._retry_at or hint != self._hint:
                 self._hint = hint

@@ -47,8 +47,8 @@ class Webcam:
         return capture
 
     def hint(self) -> object:
-        """Return the nodes there are."""
-        return tuple(v4l2.node_paths())
+        """Return the nodes there are, each with what tells it from an earlier one of its name."""
+        return tuple(_made(path) for path in v4l2.node_paths())
 
     def _node(self) -> Node:
         known = self._known
@@ -67,6 +67,13 @@ class Webcam:
                 if node.path == self._path and node.device not in self._others:
                     return node
         raise SourceError(f"{known.card} is not plugged in")
+
+
+def _made(path: Path) -> tuple[Path, int]:
+    try:
+        return path, path.stat().st_ctime_ns
+    except OSError:  # unplugged this moment
+        return path, 0
 
 
 def _require(path: Path) -> Node:

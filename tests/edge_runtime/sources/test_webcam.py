@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -234,6 +235,21 @@ def test_a_camera_that_comes_back_under_another_index_is_found(machine: Machine)
 
     path, _ = follow(machine, replug)
     assert Path(path).name == "video2"
+
+
+def test_a_camera_that_is_back_before_its_loss_is_noticed_is_opened_at_once(
+    machine: Machine,
+) -> None:
+    machine.plug(0)
+    health, patience = Health(), Patience(silence=0.3, first_pause=600.0, longest_pause=600.0)
+    with live(Webcam("0", Asked()), health, patience) as source:
+        for times in (1, 2, 3):  # the second loss within a while is given a pause
+            machine.unplug(0)
+            machine.plug(0)
+            deadline = time.monotonic() + 20  # ends a test that has failed
+            while health.source.reopened < times:
+                next(source.frames)
+                assert time.monotonic() < deadline, "it waits, though the camera is back"
 
 
 def test_the_same_camera_in_another_socket_is_found_and_its_twin_is_not_taken(
