@@ -47,6 +47,19 @@ def describe_few(values: Sequence[float]) -> dict[str, float]:
     return {"runs": len(values), **{name: round(float(v), 3) for name, v in few.items()}}
 
 
+def describe_median(times: Times) -> dict[str, float]:
+    """Return runs, median, and the 95 % interval `low` to `high` of the median.
+
+    The interval lies between two of the sorted times, those whose ranks are 1.96 sqrt(n) / 2 from
+    the middle: how many of n times fall below the true median is binomial, whatever they are.
+    """
+    ranked, half = np.sort(times), 1.96 * math.sqrt(len(times)) / 2
+    low = max(0, math.floor(len(times) / 2 - half))
+    high = min(len(times) - 1, math.ceil(len(times) / 2 + half))
+    few = {"median": np.median(ranked), "low": ranked[low], "high": ranked[high]}
+    return {"runs": len(times), **{name: round(float(v), 5) for name, v in few.items()}}
+
+
 def block_medians(times: Times) -> list[float]:
     """Return the medians of `BLOCKS` stretches of consecutive times.
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from emo_bench.latency.operators import adding_up, milliseconds_of_parts
 from emo_bench.latency.sweep import backend_names
 from emo_edge.artifacts import sha256
 from emo_edge.backends import BACKENDS
@@ -45,10 +46,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return the results of a sweep over runtimes, by MLPerf's rule."""
     out = tmp_path_factory.mktemp("sweep") / "latency.json"
     points = ("--backends", "tflite_runtime,ai_edge_litert", "--threads", "1")
-    short = ("--mlperf", "--seconds", "0", "--detector", "none")
+    short = ("--mlperf", "--seconds", "0", "--detector", "none", "--per-op")
     outcome = run("emo-bench", "latency", INT8, *points, *short, "--json", out)
     assert_done(outcome)
     assert "MLPerf" in outcome.stdout
+    assert "in one delegate" in outcome.stdout
     return list(json.loads(out.read_text())["results"])
 
 
@@ -125,6 +127,40 @@ def test_the_share_inside_a_delegate_is_told(swept: list[dict[str, Any]]) -> Non
     convolutions = [op for op in new["list"] if op["operator"] == "CONV_2D"]
     assert convolutions
     assert all(op["delegated"] for op in convolutions)
+
+
+def test_every_operator_and_every_piece_of_a_delegate_has_a_time(
+    swept: list[dict[str, Any]],
+) -> None:
+    for result in swept:
+        made = result["operators"]
+        pieces = [piece["milliseconds"] for piece in made["partitions"]]
+        for times in (made["whole"], *(op["milliseconds"] for op in made["list"]), *pieces):
+            assert times["runs"] >= 11
+            assert 0 <= times["low"] <= times["median"] <= times["high"]
+        dearest = max(made["list"], key=lambda op: op["milliseconds"]["median"])
+        assert 0 < dearest["milliseconds"]["median"] < made["whole"]["high"]
+    assert swept[0]["operators"]["partitions"] == []
+    taken = sorted(n for piece in swept[1]["operators"]["partitions"] for n in piece["operators"])
+    assert taken == [n for n, op in enumerate(swept[1]["operators"]["list"]) if op["delegated"]]
+    assert all(piece["pieces"] == 1 for piece in swept[1]["operators"]["partitions"])
+
+
+def test_parts_that_do_not_add_up_to_the_whole_are_not_to_be_trusted() -> None:
+    def times(median: float) -> dict[str, float]:
+        return {"median": median}
+
+    made = {
+        "list": [{"milliseconds": times(ms)} for ms in (0.1, 0.2, 0.3)] + [{"milliseconds": None}],
+        "partitions": [{"operators": [1, 2], "pieces": 1, "milliseconds": times(0.4)}],
+        "whole": times(0.52),
+    }
+    assert milliseconds_of_parts(made) == pytest.approx(0.5)
+    assert adding_up(made) == []
+    (reason,) = adding_up(made | {"whole": times(0.9)})
+    assert "0.500 ms together, all in one 0.900 ms" in reason
+    made["partitions"] = [{"operators": [1, 2], "pieces": 2, "milliseconds": times(0.4)}]
+    assert "another by itself" in adding_up(made)[0]
 
 
 def test_mlperf_makes_one_stream_and_says_that_it_was_too_short(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from emo_bench.statistics import (
     block_medians,
     describe,
+    describe_median,
     early_stopping_estimate,
     histogram,
     instability,
@@ -102,3 +103,10 @@ def test_the_estimate_of_mlperf_nears_the_percentile_with_many_queries() -> None
     assert estimate / len(times) - 0.9 == pytest.approx(
         2.326 * math.sqrt(0.09 / len(times)), rel=0.01
     )
+
+
+def test_the_interval_of_a_median_is_that_of_the_binomial() -> None:
+    # n = 101: ranks 50.5 -/+ 1.96 x sqrt(101) / 2 = 40.7 and 60.3
+    times = np.random.default_rng(0).permutation(np.arange(101.0))
+    assert describe_median(times) == {"runs": 101, "median": 50.0, "low": 40.0, "high": 61.0}
+    assert describe_median(np.array([2.0])) == {"runs": 1, "median": 2.0, "low": 2.0, "high": 2.0}

@@ -42,6 +42,7 @@ def everything(
     from emo_bench.report import write_report
 
     timing = ["--backends", backends, "--threads", threads, "--seconds", f"{seconds:g}"]
+    timing += ["--per-op"]
     timing += [] if picture is None else ["--picture", str(picture)]
     scoring = [] if labels == "auto" else ["--labels", labels]
     scoring += [] if training is None else ["--training", str(training)]

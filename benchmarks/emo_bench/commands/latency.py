@@ -40,6 +40,9 @@ def latency(
     mlperf: Annotated[
         bool, typer.Option("--mlperf", help="MLPerf single-stream: 600 s, 90th percentile.")
     ] = False,
+    per_op: Annotated[
+        bool, typer.Option("--per-op", help="Time each operator of the model, too.")
+    ] = False,
     model_labels: ModelLabelsOption = None,
     input_range: InputRangeOption = None,
     json_file: JsonOption = None,
@@ -69,6 +72,7 @@ def latency(
                 face,
                 detector,
                 mlperf,
+                per_op,
             )
             return task.name, lambda: measure(task)
 

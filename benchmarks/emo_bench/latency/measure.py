@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from emo_bench.children import in_own_process
+from emo_bench.latency.operators import adding_up
 from emo_bench.results import Result, identity
 from emo_bench.statistics import (
     MLPERF_CONFIDENCE,
@@ -24,6 +25,7 @@ from emo_bench.statistics import (
     histogram,
     instability,
 )
+from emo_edge.errors import EmoError
 
 # Between processes times differ more than within one (memory layout, clocks): pyperf's finding.
 PROCESSES = 5
@@ -47,6 +49,7 @@ class Task:
         picture: With a face, for the stages.
         detector: For the stages.
         mlperf: One process instead of several, and MLPerf's estimate.
+        per_op: Time each operator, too.
     """
 
     model: Path
@@ -58,6 +61,7 @@ class Task:
     picture: Path
     detector: str
     mlperf: bool
+    per_op: bool = False
 
     @property
     def name(self) -> str:
@@ -102,6 +106,8 @@ def measure(task: Task) -> Result:
         "stages": {"picture": task.picture.name, **stages},
         "warnings": [*_too_few(len(every)), *instability(statistics, medians)],
     }
+    if task.per_op:
+        result["warnings"] += _time_operators(task, result["operators"])
     if task.mlperf:
         result["mlperf"] = _single_stream(every, runs[0]["seconds"])
     return result
@@ -131,6 +137,18 @@ def _cold_start(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
 def _resident(runs: Sequence[dict[str, Any]]) -> dict[str, float] | None:
     sizes = [run["resident_mib"] for run in runs]
     return None if None in sizes else describe_few(sizes)
+
+
+def _time_operators(task: Task, made: dict[str, Any]) -> list[str]:
+    """Add the times of operators to what is told of them; return what is wrong with them."""
+    try:
+        times = in_own_process("emo_bench.latency.operator_times", task.to_json())
+    except EmoError as error:
+        return [f"its operators could not be timed: {error}"]
+    for number, operator in enumerate(made["list"]):
+        operator["milliseconds"] = times["operators"].get(str(number))
+    made |= {"whole": times["whole"], "partitions": times["partitions"]}
+    return adding_up(made)
 
 
 def _too_few(runs: int) -> list[str]:

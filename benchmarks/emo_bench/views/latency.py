@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from emo_bench.grids import Grid
+from emo_bench.latency.operators import milliseconds_of_parts
 from emo_bench.results import Result, subject_of
 
 STATISTICS = ("min", "median", "mad", "p90", "p95", "p99")
@@ -15,26 +16,45 @@ COLD = ("process", "import", "load", "first_result", "total")
 def grids(results: Sequence[Result]) -> list[Grid]:
     """Return the tables of `emo-bench latency`."""
     tables = [_steady(results), _cold(results), _stages(results)]
+    tables += [operator_grid(result) for result in results if "whole" in result["operators"]]
     timed = [result for result in results if "mlperf" in result]
     return [*tables, _mlperf(timed)] if timed else tables
 
 
 def operator_grid(result: Result) -> Grid:
-    """Return what a model is made of; for the report."""
-    made = result["operators"]
-    rows = [
-        (
-            op["operator"],
-            op["type"],
-            "yes" if op["delegated"] else "no",
-            "x".join(map(str, op["input"])),
-            "x".join(map(str, op["output"])),
-            f"{op['macs'] / 1e6:.2f}",
-        )
-        for op in made["list"]
-    ]
-    title = f"{subject_of(result)}: operators ({made['macs'] / 1e6:.1f} MMAC); not their times"
-    return Grid(title, ("operator", "type", "delegated", "input", "output", "MMAC"), rows, left=3)
+    """Return what a model is made of, with the times of its operators if they were taken."""
+    made, subject = result["operators"], subject_of(result)
+    columns = ("operator", "type", "delegated", "input", "output", "MMAC")
+    if "whole" not in made:
+        title = f"{subject}: operators ({made['macs'] / 1e6:.1f} MMAC); for their times: --per-op"
+        return Grid(title, columns, [_operator(op) for op in made["list"]], left=3)
+    rows = [(*_operator(op), *_time(op["milliseconds"], made)) for op in made["list"]]
+    for piece in made["partitions"]:
+        name = f"{len(piece['operators'])} in one delegate"
+        rows.append((name, "", "yes", "", "", "", *_time(piece["milliseconds"], made)))
+    title = (
+        f"{subject}: operators, each alone, milliseconds (medians of fastest runs); the whole "
+        f"takes {made['whole']['median']:.3f}, its parts {milliseconds_of_parts(made):.3f}"
+    )
+    return Grid(title, (*columns, "ms", "95 % interval", "of the whole"), rows, left=3)
+
+
+def _operator(op: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        op["operator"],
+        op["type"],
+        "yes" if op["delegated"] else "no",
+        "x".join(map(str, op["input"])),
+        "x".join(map(str, op["output"])),
+        f"{op['macs'] / 1e6:.2f}",
+    )
+
+
+def _time(times: dict[str, float] | None, made: dict[str, Any]) -> tuple[str, str, str]:
+    if times is None:  # it works on weights alone: once, not for every face
+        return "-", "-", "-"
+    share = times["median"] / made["whole"]["median"]
+    return f"{times['median']:.4f}", f"{times['low']:.4f} - {times['high']:.4f}", f"{share:.1%}"
 
 
 def _steady(results: Sequence[Result]) -> Grid:
