@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.conditions import Conditions, conditions, machine_warnings
+from emo_bench.progress import Jobs
 from emo_edge.artifacts import sha256, write_json
 from emo_edge.errors import DataError, EmoError
 from emo_edge.messages import say
@@ -85,14 +86,15 @@ def measure_all(kind: str, jobs: Sequence[Job]) -> Outcome:
     before = conditions()
     results: list[Result] = []
     failures: list[dict[str, Any]] = []
-    for number, (subject, measure) in enumerate(jobs, start=1):
-        if len(jobs) > 1:
-            say(f"{kind} {number}/{len(jobs)}: {subject}")
-        try:
-            results.append(measure())
-        except EmoError as error:
-            say(f"error: {error}")
-            failures.append({"subject": subject, "error": str(error), "exit_code": error.exit_code})
+    with Jobs(kind, len(jobs)) as progress:
+        for subject, measure in jobs:
+            progress.begin(subject)
+            try:
+                results.append(measure())
+            except EmoError as error:
+                say(f"error: {error}")
+                failure = {"subject": subject, "error": str(error), "exit_code": error.exit_code}
+                failures.append(failure)
     after = conditions()
     warnings = machine_warnings(before, after)
     return Outcome(kind, command_line(), before, after, warnings, results, failures)

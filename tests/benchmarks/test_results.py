@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,3 +64,37 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str, word: str) -> N
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         results.read(tmp_path / "none.json")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+JOBS: list[results.Job] = [("one", lambda: {}), ("two", failing), ("three" * 30, lambda: {})]
+
+
+def test_a_terminal_shows_one_line_of_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+    shown = Terminal()
+    monkeypatch.setattr("sys.stderr", shown)
+    results.measure_all("latency", JOBS)
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()))
+    assert "error: no model at all" in [line.strip() for line in lines]
+    for number, subject in enumerate(("one", "two", "threethree")):
+        (drawn, *_) = [line for line in lines if line.startswith(f"latency: {subject}")]
+        assert f" {number}/3 " in drawn
+        assert len(drawn) == 80
+
+
+def test_without_a_terminal_there_is_a_line_for_each_of_several(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results.measure_all("latency", JOBS)
+    said = capsys.readouterr().err.splitlines()
+    assert said[:3] == ["latency 1/3: one", "latency 2/3: two", "error: no model at all"]
+    results.measure_all("latency", JOBS[:1])
+    assert capsys.readouterr().err == ""
