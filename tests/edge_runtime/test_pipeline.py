@@ -173,9 +173,30 @@ def test_a_moving_face_is_found_in_every_frame_with_a_single_whole_search(
     follow = Following(detector)
     for number, (dx, dy) in enumerate([(0, 0), *steps]):
         x, y = min(300, max(0, x + dx)), min(220, max(0, y + dy))
-        (found,) = follow(black((x, y)), number / 100)
+        (found,) = follow(black((x, y)), number / 16, stretch=4.0)
         assert iou(found, Box(x, y, FACE_PIXELS, FACE_PIXELS)) > 0.8
     assert whole_searches(detector) == 1
+
+
+def test_of_many_frames_a_second_some_go_by_without_a_look_but_never_right_after_a_search() -> None:
+    detector = Counting()
+    follow = Following(detector)
+    looks = []
+    for number in range(9):
+        before = len(detector.shown)
+        (found,) = follow(black((100 + number, 100)), number / 32)
+        looks.append(len(detector.shown) > before)
+        assert iou(found, Box(100 + number, 100, FACE_PIXELS, FACE_PIXELS)) > 0.8
+    assert looks == [True, True, False, True, False, True, False, True, False]
+    detector.blind = True
+    assert follow(black((110, 100)), 9 / 32) == []  # at the next look
+
+
+def test_what_a_search_alone_sees_is_not_taken_to_be_there_still() -> None:
+    detector = Counting()
+    follow = Following(detector)
+    follow(black((100, 100)), 0.0)
+    assert follow(black(), 1 / 100) == []
 
 
 def test_the_whole_picture_is_searched_at_an_interval_of_the_sources_clock() -> None:
