@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,9 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "device_lab"))
 
 from debian import UnreachableError
 from userland import Userland, build, default_folder, require_tools
+
+from device.machine import Machine, assemble, fetch_kernel, missing_tools
+from device.scenes import draw_scene
 
 LAB = default_folder()
 
@@ -32,3 +37,19 @@ def guest() -> Callable[[str], Userland]:
             pytest.skip(str(error))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def machine(guest: Callable[[str], Userland], tmp_path_factory: pytest.TempPathFactory) -> Machine:
+    """Return a whole emulated machine with Bookworm's kernel and userland."""
+    if missing := missing_tools():
+        pytest.skip(f"this host lacks tools; on Debian run: sudo apt-get install {missing}")
+    userland, work = guest("bookworm"), tmp_path_factory.mktemp("machine")
+    draw_scene(work / "pictures")
+    if yunet := os.environ.get("EMO_YUNET"):
+        shutil.copyfile(yunet, work / "pictures" / "yunet.onnx")
+    try:
+        kernel = fetch_kernel(LAB / "bookworm", "bookworm")
+    except UnreachableError as error:
+        pytest.skip(str(error))
+    return assemble(work, userland, kernel, work / "pictures")
