@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from device.machine import Boot, Machine
 from device.powercut import cuts, read_log
 from emo_edge.cli import app
 from emo_edge.detectors.fetch import YUNET_NAME
-from running import assert_done, call, draw_faces, wait_until
+from running import assert_done, call, draw_faces
 
 MEGABYTES = 32
 MARK_AT = MEGABYTES << 20  # as guest/power.py has it
@@ -78,7 +79,7 @@ def blackout(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Blac
     log.touch()
     boot = machine.start("power", folder, drives=[_logged(disk, log)], real_time=True)
     try:
-        wait_until(lambda: boot.process.poll() is not None or _third_run_writes(boot), HOST_SECONDS)
+        _wait_for_third_run(boot)
     finally:
         boot.cut()
     told = boot.told()
@@ -101,9 +102,13 @@ def _logged(disk: Path, log: Path) -> str:
     return f"driver=blklogwrites,node-name=disk0,{data},log.driver=file,log.filename={log}"
 
 
-def _third_run_writes(boot: Boot) -> bool:
-    rows = [told for told in boot.told() if told["event"] == "rows"]
-    return len(rows) >= 16
+def _wait_for_third_run(boot: Boot) -> None:
+    """Return when the third run has written for some seconds; each tells its rows every second."""
+    until = time.monotonic() + HOST_SECONDS
+    while len([told for told in boot.told() if told["event"] == "rows"]) < 16:
+        assert boot.process.poll() is None, boot.told()[-1:]
+        assert time.monotonic() < until, "the guest is too slow"
+        time.sleep(1)
 
 
 def _run(*words: object, most: int = 0) -> None:
