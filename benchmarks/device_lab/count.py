@@ -14,6 +14,7 @@ import os
 import subprocess
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,21 +22,22 @@ import cv2
 import typer
 from boards import BOARDS
 from debian import LabError
-from userland import SUITES, Userland, build, counter, default_folder, require_tools
+from installing import build
+from userland import RUNTIMES, Userland, counter, default_folder, require_tools
 
 from emo_bench.grids import Grid
 from emo_bench.grids import markdown as grid_markdown
 from emo_bench.results import Job, Outcome, identity, measure_all, write
 from emo_edge.artifacts import write_bytes
-from emo_edge.backends import BACKENDS
 from emo_edge.commands import guarded
 from emo_edge.errors import UsageError
 from emo_edge.shipped import find_model, shipped_models
 from emo_train.synthetic import write_video
 
 WORKLOAD = Path(__file__).with_name("workload.py")
+BOARDS_COUNTED = ["pi3", "pi4", "pi5"]
+SUITES_COUNTED = ["bookworm", "trixie"]  # the plugin knows 64-bit system calls
 FRAMES = 30
-DEVICE_BACKENDS = ("tflite_runtime", "ai_edge_litert")
 COUNTS = (
     "invoke",
     "jpeg",
@@ -81,11 +83,6 @@ class Lab:
     ) -> None:
         self.userland, self.plugin, self.work = userland, plugin, work
         self.frames, self.detectors = frames, detectors
-
-    def has(self, backend: str) -> bool:
-        """Whether a runtime is installed there."""
-        module = BACKENDS[backend].module.split(".", maxsplit=1)[0]
-        return any((folder / module).exists() for folder in self.userland.paths)
 
     def count(self, model: Path, board: str, suite: str, backend: str) -> dict[str, Any]:
         """Return millions of instructions; the same numbers every time."""
@@ -153,6 +150,24 @@ def _summary(counts: dict[str, list[int]], detectors: tuple[str, ...]) -> dict[s
     return {name: round(count / 1e6, 3) for name, count in found.items()}
 
 
+def count_all(models: Sequence[Path], labs: Mapping[str, Lab], boards: Sequence[str]) -> Outcome:
+    """Count every model on every runtime of every userland (by suite), as every board."""
+
+    def job(path: Path, board: str, suite: str, runtime: str) -> Job:
+        told = f"{path.stem} on {board}, {suite}, {runtime}"
+        return told, lambda: labs[suite].count(path, board, suite, runtime)
+
+    jobs = [
+        job(path, board, suite, runtime)
+        for path in models
+        for suite, lab in labs.items()
+        for runtime in filter(lab.userland.has, RUNTIMES)
+        for board in boards
+    ]
+    # That this machine was busy meanwhile says nothing of counts.
+    return dataclasses.replace(measure_all("instructions", jobs), warnings=[])
+
+
 def report(outcome: Outcome) -> str:
     """Return the table in Markdown."""
     rows = [
@@ -191,8 +206,11 @@ def main(
     """Count the instructions of an inference, a detection and a frame on every board."""
     require_tools()
     models = [find_model(name).absolute() for name in model or shipped_models()]
-    boards, suites = board or list(BOARDS), suite or list(SUITES)
-    for name, known in (*((b, BOARDS) for b in boards), *((s, SUITES) for s in suites)):
+    boards, suites = board or BOARDS_COUNTED, suite or SUITES_COUNTED
+    for name, known in (
+        *((b, BOARDS_COUNTED) for b in boards),
+        *((s, SUITES_COUNTED) for s in suites),
+    ):
         if name not in known:
             raise UsageError(f"unknown {name!r}; choose from {', '.join(known)}")
     work = default_folder() if work is None else work.expanduser().absolute()
@@ -201,25 +219,11 @@ def main(
     detectors = ("haar",) if yunet is None else ("haar", "yunet")
     with tempfile.TemporaryDirectory() as folder:
         draw_frames(Path(folder))
+        plugin = counter(work)
         labs = {
-            name: Lab(build(work, name), counter(work), work, Path(folder), detectors)
-            for name in suites
+            name: Lab(build(work, name), plugin, work, Path(folder), detectors) for name in suites
         }
-
-        def job(path: Path, pi: str, name: str, backend: str) -> Job:
-            told = f"{path.stem} on {pi}, {name}, {backend}"
-            return told, lambda: labs[name].count(path, pi, name, backend)
-
-        jobs = [
-            job(path, pi, name, backend)
-            for path in models
-            for name in suites
-            for backend in DEVICE_BACKENDS
-            if labs[name].has(backend)
-            for pi in boards
-        ]
-        # That this machine was busy meanwhile says nothing of counts.
-        outcome = dataclasses.replace(measure_all("instructions", jobs), warnings=[])
+        outcome = count_all(models, labs, boards)
     write(json_file, outcome)
     text = report(outcome)
     if markdown_file is not None:

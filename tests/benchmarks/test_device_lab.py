@@ -41,7 +41,7 @@ def test_a_wheel_s_own_requirements_are_what_a_userland_is_kept_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(FOLDER))
-    from userland import _requirements  # type: ignore[import-not-found]
+    from installing import _requirements  # type: ignore[import-not-found]
 
     wheel = tmp_path / "a.whl"
     with ZipFile(wheel, "w") as archive:

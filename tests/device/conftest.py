@@ -6,8 +6,8 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,7 +16,13 @@ from emo_edge.errors import UsageError
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "device_lab"))
 
 from debian import UnreachableError
-from userland import Userland, build, default_folder, require_tools
+from installing import build
+from userland import default_folder, require_tools
+
+if TYPE_CHECKING:
+    from userland import Userland
+
+    from device.places import Guest
 
 from device.machine import Machine, assemble, fetch_kernel, missing_tools
 from device.scenes import draw_scene
@@ -25,7 +31,7 @@ LAB = default_folder()
 
 
 @pytest.fixture(scope="session")
-def guest() -> Callable[[str], Userland]:
+def guest() -> Guest:
     """Return `guest(suite)`: this working tree installed in a userland; skips where none can be."""
 
     @functools.cache
