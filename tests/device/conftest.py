@@ -46,7 +46,7 @@ def guest() -> Guest:
 
 
 @pytest.fixture(scope="session")
-def machine(guest: Callable[[str], Userland], tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def machine(guest: Guest, tmp_path_factory: pytest.TempPathFactory) -> Machine:
     """Return a whole emulated machine with Bookworm's kernel and userland."""
     if missing := missing_tools():
         pytest.skip(f"this host lacks tools; on Debian run: sudo apt-get install {missing}")
