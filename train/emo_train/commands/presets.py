@@ -19,8 +19,9 @@ def presets(
     from emo_train.presets import describe_preset, preset_names, resolve, to_toml
 
     if name is None:
+        width = 2 + max(map(len, preset_names()))
         for known in preset_names():
-            print(f"{known:<12}{describe_preset(known)}")
+            print(f"{known:<{width}}{describe_preset(known)}")
         return
     recipe, _ = resolve(name, None, {})
     print(to_toml(recipe), end="")
