@@ -103,14 +103,13 @@ class HSEmotion:
 
 
 class EmoToolkit:
-    """This project: the shipped model and the whole loop, as `emo-edge` runs it."""
+    """This project: a shipped net and the whole loop, as `emo-edge` runs it untuned."""
 
-    def __init__(self, detector: str, model: str = "small") -> None:
+    def __init__(self, model: str, detector: str) -> None:
         from emo_edge import Classifier
         from emo_edge.detectors import make_detector
-        from emo_edge.shipped import find_model
 
-        self._classifier = Classifier(find_model(model))
+        self._classifier = Classifier(model)
         self._detector = make_detector(detector)
         self.labels = names(self._classifier.spec.labels)
 

@@ -52,9 +52,10 @@ class Peer:
 
 def programs(*, with_yunet: bool) -> list[Peer]:
     """Return the packages that read expressions in whole pictures, this one first."""
-    ours = ["haar", "yunet"] if with_yunet else ["haar"]
+    ours = [("base", "haar"), ("small", "haar")]
+    ours += [(net, "yunet") for net, _ in ours] if with_yunet else []
     return [
-        *(Peer(f"emo-toolkit small, {name}", "", ("emo-toolkit", name), True) for name in ours),
+        *(Peer(f"emo-toolkit {', '.join(us)}", "", ("emo-toolkit", *us), True) for us in ours),
         Peer("fer, Haar", "fer", ("fer",), True),
         Peer("fer, MTCNN", "fer", ("fer", "mtcnn"), True),
         Peer("deepface", "deepface", ("deepface",), True),

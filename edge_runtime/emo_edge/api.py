@@ -33,7 +33,7 @@ def stream(
 
     Args:
         source: Camera index, device, video, picture, folder, glob or stream URL.
-        model: Model file, or the name of a shipped one.
+        model: Model file, or the name of a shipped net.
         labels: Labels file of a plain .tflite.
         input_range: What the pixels 0 and 255 become for a plain .tflite with a float input.
         detector: "auto", "yunet", "haar", or "none" if the pictures are face crops.
@@ -45,7 +45,7 @@ def stream(
     """
     find = make_detector(detector)
     classifier = Classifier(
-        find_model(str(model)),
+        find_model(str(model), backend),
         labels=labels,
         input_range=input_range,
         backend=backend,

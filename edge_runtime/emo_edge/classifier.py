@@ -28,7 +28,7 @@ class Classifier:
 
     Args:
         path: A .tflite file made by emo-convert, a plain one together with `labels`, or the name
-            of a shipped model.
+            of a shipped net or file (`emo-edge models`).
         labels: Labels file for a plain .tflite; refused for a model that carries its own.
         input_range: What the pixels 0 and 255 become for a plain .tflite with a float input.
         backend: "auto", "tflite_runtime", "ai_edge_litert" or "tensorflow".
@@ -52,7 +52,7 @@ class Classifier:
         threads: int = 1,
         contained: bool = False,
     ) -> None:
-        self.path = find_model(path) if isinstance(path, str) else path
+        self.path = find_model(path, backend) if isinstance(path, str) else path
         model = read_model(self.path)
         scaling = _input_range(model, self.path, labels, input_range)
         runtime = find_backend(backend)

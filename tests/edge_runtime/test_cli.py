@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -293,14 +294,17 @@ def test_a_run_without_a_model_uses_the_shipped_one(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_lists_those_that_ship() -> None:
-    assert_refused(edge("--model", "huge", "--camera", "0"), 2, "one of small")
+    known = "one of base, micro, small, base-fp16"
+    assert_refused(edge("--model", "huge", "--camera", "0"), 2, known)
 
 
 def test_the_shipped_models_are_listed_with_what_they_score() -> None:
     result = edge("models")
     assert result.exit_code == 0
-    assert result.stdout.startswith("small  304 kB")
-    assert "top-1 85." in result.stdout
+    assert result.stdout.startswith("base (the default)\n  base-fp16  ")
+    for name in ("base-fp16", "base-int8", "micro-int8", "small-int8"):
+        row = rf"^  {name}  \d+ kB  neutral, happy, .*\n    top-1 8\d\.\d% of 2948"
+        assert re.search(row, result.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import typer
 from emo_edge.cli.options import ModelOption
 from emo_edge.commands import guarded
 from emo_edge.errors import HealthError
-from emo_edge.shipped import DEFAULT, find_model
+from emo_edge.shipped import DEFAULT
 
 if TYPE_CHECKING:
     from emo_edge.doctor import Finding
@@ -26,7 +26,7 @@ def doctor(
     from emo_edge.doctor import examine
 
     problems = 0
-    for finding in examine(find_model(model)):
+    for finding in examine(model):
         print(_as_json(finding) if as_json else _as_text(finding), flush=True)
         problems += finding.verdict == "problem"
     if problems:

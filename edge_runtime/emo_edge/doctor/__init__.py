@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from emo_edge.doctor import board, cameras, model, software
 from emo_edge.doctor.finding import Finding
@@ -11,9 +10,9 @@ from emo_edge.doctor.finding import Finding
 __all__ = ["Finding", "examine"]
 
 
-def examine(path: Path) -> Iterator[Finding]:
-    """Yield the findings about this machine and a model file, as they are found."""
+def examine(name: str) -> Iterator[Finding]:
+    """Yield the findings about this machine and a shipped net or model file, as they are found."""
     yield from software.examine()
-    yield from model.examine(path)
+    yield from model.examine(name)
     yield from cameras.examine()
     yield from board.examine()

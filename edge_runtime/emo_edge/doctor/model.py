@@ -10,16 +10,16 @@ from pathlib import Path
 from emo_edge.backends import BACKENDS, Backend
 from emo_edge.doctor.finding import Finding, tried
 from emo_edge.errors import EmoError
-from emo_edge.shipped import DEFAULT, shipped_models
+from emo_edge.shipped import DEFAULT, find_model
 
 
-def examine(path: Path) -> Iterator[Finding]:
-    """Yield the findings about a model file."""
+def examine(name: str) -> Iterator[Finding]:
+    """Yield the findings about a shipped net or a model file."""
     installed = [backend for backend in BACKENDS.values() if backend.installed]
     light = [backend for backend in installed if backend.name != "tensorflow"]
     for backend in light or installed:
-        yield tried("model", partial(_answers, path, backend))
-    yield _tuned(path)
+        yield tried("model", partial(_answers, find_model(name, backend.name), backend))
+    yield tried("tuning", partial(_tuned, name))
 
 
 def _answers(path: Path, backend: Backend) -> Finding:
@@ -64,15 +64,13 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, found.group().split("."))) if found else ()
 
 
-def _tuned(path: Path) -> Finding:
+def _tuned(name: str) -> Finding:
     from emo_edge.tuning.memory import recall
 
-    best, outdated = recall(path)
+    best, outdated = recall(find_model(name))
     if best is not None:
         said = f"{best.model.name} on {best.backend}, {best.threads} thread(s)"
         return Finding("OK", "tuning", f"{said}, {best.median_ms:.2f} ms a face")
     why = f"out of date ({outdated})" if outdated else "not measured on this board"
-    default = path == shipped_models().get(DEFAULT)
-    return Finding(
-        "note", "tuning", why, "emo-edge tune" if default else f"emo-edge tune --model {path}"
-    )
+    line = "emo-edge tune" if name == DEFAULT else f"emo-edge tune --model {name}"
+    return Finding("note", "tuning", why, line)
