@@ -6,7 +6,7 @@ DEVICE := .venv-device
 OTHER_RUNTIMES := $(addprefix tests/edge_runtime/test_,\
   backends.py classifier.py cli.py doctor.py hostile.py probe.py score.py tune.py)
 
-.PHONY: help setup demo test device-test device-test-short lint format wheel clean
+.PHONY: help setup demo test device-test device-test-short fuzz lint format wheel clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ device-test: $(WORKSTATION)/ready  ## the package on emulated boards (docs/devic
 
 device-test-short: $(WORKSTATION)/ready  ## the part of it that continuous integration runs
 	$(WORKSTATION)/bin/python -m pytest -m short tests/device
+
+FUZZ_RUNS ?= 100000
+FUZZ_SEED ?= 1
+
+fuzz: $(WORKSTATION)/ready  ## FUZZ_RUNS damaged files, pictures, streams and requests; FUZZ_SEED
+	PYTHONPATH=tests $(WORKSTATION)/bin/python -m fuzz --runs $(FUZZ_RUNS) --seed $(FUZZ_SEED)
 
 lint: $(WORKSTATION)/ready  ## ruff, mypy --strict, import-linter
 	$(WORKSTATION)/bin/ruff format --check .

@@ -131,6 +131,15 @@ class VitalSigns:
         """Return the samples after the warm-up: float64[N,5] in the order of `NAMES`."""
         return np.asarray(self._rows[int(self._used * WARM_UP_SHARE) : self._used])
 
+    def first_and_last(self, name: str) -> list[int]:
+        """Return the medians of the first and the last tenth of the settled samples.
+
+        Visitors of a page come and go: a single sample tells who is there, not what is kept.
+        """
+        column = self.settled()[:, self.NAMES.index(name)]
+        tenth = max(1, len(column) // 10)
+        return [round(float(np.median(part))) for part in (column[:tenth], column[-tenth:])]
+
     def memory_slope(self, per: str) -> Slope | None:
         """Return how fast the memory grows, in MiB per one of "seconds" or "frames".
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emo_bench.audience import watched_page
 from emo_bench.endless import open_endless
 from emo_bench.meters import Histogram, StageClock, VitalSigns
 from emo_bench.results import identity
@@ -25,7 +26,7 @@ from emo_edge.detectors import make_detector
 from emo_edge.errors import NoFaceError, UsageError
 from emo_edge.health import Health
 from emo_edge.pace import Pace
-from emo_edge.pipeline import Reading
+from emo_edge.pipeline import Pipeline, Reading
 from emo_edge.signals import stop_signals
 from emo_edge.sinks import Sink
 from emo_edge.sinks.isolation import Isolated
@@ -52,6 +53,7 @@ class Plan:
         seconds: When to end.
         frames: When to end, if that is earlier.
         preload: Keep the first frames in memory and repeat those: nothing is decoded.
+        page: Serve the page too, to somebody who looks at it all the time.
     """
 
     source: str
@@ -62,6 +64,7 @@ class Plan:
     seconds: float = 30.0
     frames: int | None = None
     preload: bool = False
+    page: bool = False
 
 
 def measure(plan: Plan) -> dict[str, Any]:
@@ -79,6 +82,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         "detector": plan.detector,
         "source": Path(plan.source).name,
         "preloaded": plan.preload,
+        "page": plan.page,
         **run.summary(),
     }
 
@@ -112,15 +116,31 @@ class _Run:
         pace = Pace()
         with (
             _log(source, self.health) as log,
+            self._page() as page,
             signs_of_life(source, self.health, pace, None) as beats,
         ):
-            sinks = [_Tap(self._watch), _Tap(timed("sinks", log))]
+            sinks = [_Tap(self._watch), *(_Tap(timed("sinks", sink)) for sink in (log, *page))]
             find = timed("detect", self._detect)
             loop.run(source, find, classify, spec, sinks, self.health, beats, pace=pace, stop=stop)
         self._cpu = time.process_time() - self._cpu
         self._wall = time.monotonic() - self._wall
         if not self.health.loop.readings:
             raise NoFaceError(f"no face found in {self.plan.source}: nothing to measure")
+
+    @contextmanager
+    def _page(self) -> Iterator[list[Sink]]:
+        if not self.plan.page:
+            yield []
+            return
+        spec = self.classifier.spec
+        with watched_page(self.health, spec, self.plan.model.stem, self._for_pictures) as sink:
+            yield [sink]
+
+    def _for_pictures(self) -> Pipeline:
+        """Return what reads the pictures that the page is sent: an interpreter of its own."""
+        plan = self.plan
+        classifier = Classifier(plan.model, backend=plan.backend, threads=plan.threads)
+        return Pipeline(make_detector(plan.detector), classifier, classifier.spec, "stills")
 
     def _begin(self) -> None:
         """Measure from here on: what came before was a warm-up."""
@@ -175,8 +195,8 @@ class _Run:
             },
             "rss_mib_per_million_frames": self._slope("frames", 1e6),
             "rss_mib_per_hour": self._slope("seconds", 3600.0),
-            "descriptors": [int(settled[0, 3]), int(settled[-1, 3])],
-            "threads_of_process": [int(settled[0, 4]), int(settled[-1, 4])],
+            "descriptors": self._signs.first_and_last("descriptors"),
+            "threads_of_process": self._signs.first_and_last("threads"),
             "vital_signs": self._signs.table(),
             "warnings": self._warnings(),
         }
@@ -188,13 +208,13 @@ class _Run:
         return {name: round(value * unit, 3) for name, value in vars(found).items()}
 
     def _warnings(self) -> list[str]:
-        settled, found = self._signs.settled(), []
+        found = []
         slope = self._slope("frames", 1e6)
         if slope is not None and slope["low"] > 0:
             text = "{value} MiB per million frames (95 %: {low} to {high})".format(**slope)
             found.append(f"resident memory grew by {text}")
-        for name, column in (("descriptors", 3), ("threads", 4)):
-            first, last = int(settled[0, column]), int(settled[-1, column])
+        for name in ("descriptors", "threads"):
+            first, last = self._signs.first_and_last(name)
             if last > first:
                 found.append(f"{name} rose from {first} to {last}")
         return found

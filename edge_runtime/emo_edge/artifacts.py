@@ -94,6 +94,15 @@ def write_json(final: Path, content: Mapping[str, Any]) -> None:
     write_bytes(final, f"{text}\n".encode())
 
 
+def read_at_most(path: Path, limit: int) -> bytes:
+    """Return what a file holds; raises `OSError` if it is more (a device may never end)."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB")
+    return content
+
+
 def sha256(content: bytes) -> str:
     """Return the SHA-256 of `content` as hexadecimal text."""
     return hashlib.sha256(content).hexdigest()

@@ -95,7 +95,8 @@ class Interpreter:
                 self._engine = engine(model_content=flatbuffer, num_threads=threads)
                 self._engine.allocate_tensors()
             inputs, outputs = self._engine.get_input_details(), self._engine.get_output_details()
-        except (ValueError, RuntimeError) as error:
+        # MemoryError: a damaged model asks for more than there is.
+        except (ValueError, RuntimeError, MemoryError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"{backend.version} refuses the model: {reason}") from error
         if len(inputs) != 1 or len(outputs) != 1:
@@ -149,7 +150,7 @@ class Interpreter:
         """Let the runtime work on what it was fed: the second step of `run`."""
         try:
             self._engine.invoke()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             raise ModelError(f"{self.backend.version} cannot run the model: {error}") from error
 
     def outputs(self) -> NDArray[np.float32]:

@@ -14,9 +14,11 @@ from urllib.parse import urlsplit
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from emo_edge.artifacts import read_at_most
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
 
+MAX_BYTES = 1 << 20
 NAME = Path("emo-toolkit") / "edge.toml"
 OF_THE_MACHINE = Path("/etc") / NAME
 
@@ -103,7 +105,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     else:
         import tomli as tomllib
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_at_most(path, MAX_BYTES).decode())
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -126,6 +128,8 @@ def _checked(path: Path, option: TyperOption, value: object, context: typer.Cont
         option.type_cast_value(context, given)
     except typer.BadParameter as error:
         raise UsageError(f"{path}: {key}: {error.message}") from error
+    except (ValueError, OverflowError) as error:  # a NUL, which no command line can hold
+        raise UsageError(f"{path}: {key}: {error}") from error
     return given
 
 

@@ -29,6 +29,10 @@ PICTURE_MAGIC = (
 )
 
 
+# A strip of 65,000 x 1 pixels, squared, would take 12 GB. No smaller crop is touched by this.
+LARGEST_CROP = 8192
+
+
 class Box(NamedTuple):
     """A face in pixels: left, top, width, height; may reach beyond the picture."""
 
@@ -81,7 +85,8 @@ def crop_face(image: Image, box: Box, margin: float) -> Image:
     """Cut the square around `box`, widened on each side by `margin` x its longer side.
 
     Where the square leaves the picture, the edge pixels are repeated (never black bars, which no
-    training picture has).
+    training picture has). A square larger than `LARGEST_CROP` is cut from the picture at a half, a
+    third and so on of its size.
 
     Args:
         image: uint8[H,W,3] BGR or uint8[H,W] grey.
@@ -91,8 +96,12 @@ def crop_face(image: Image, box: Box, margin: float) -> Image:
     Returns:
         uint8[S,S,3] or uint8[S,S], a view into `image` where possible.
     """
-    height, width = image.shape[:2]
     side = max(1, round(max(box.w, box.h) * (1.0 + 2.0 * margin)))
+    if side > LARGEST_CROP:
+        parts = math.ceil(side / LARGEST_CROP)
+        image, box = _reduced(image, parts), Box(*(pixels / parts for pixels in box[:4]))
+        side = max(1, round(side / parts))
+    height, width = image.shape[:2]
     # Not round(): it goes to the even side, and a box moved by 1 would move the crop by 0 or 2.
     left = math.floor(box.x + box.w / 2 - side / 2 + 0.5)
     top = math.floor(box.y + box.h / 2 - side / 2 + 0.5)
@@ -101,6 +110,12 @@ def crop_face(image: Image, box: Box, margin: float) -> Image:
     rows = np.clip(np.arange(top, top + side), 0, height - 1)
     columns = np.clip(np.arange(left, left + side), 0, width - 1)
     return np.asarray(image[rows[:, None], columns], dtype=np.uint8)
+
+
+def _reduced(image: Image, parts: int) -> Image:
+    """Return a picture at one part of its width and height."""
+    size = [max(1, round(pixels / parts)) for pixels in (image.shape[1], image.shape[0])]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def prepare(image: Image, spec: ModelSpec, box: Box | None = None) -> Image:

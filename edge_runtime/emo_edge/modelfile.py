@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_edge.artifacts import sha256
+from emo_edge.artifacts import read_at_most, sha256
 from emo_edge.contract import Image, Probabilities
 from emo_edge.errors import DataError, ModelError
+from emo_edge.flatbuffer import verify
 from emo_edge.spec import ModelSpec
 
 LABELS, SPEC, DIGEST = "labels.txt", "emo_spec.json", "flatbuffer.sha256"
@@ -94,27 +95,34 @@ def pack(flatbuffer: bytes, spec: ModelSpec, golden: Golden | None = None) -> by
 def read_model(path: Path) -> ModelFile:
     """Take a model file apart; raises `ModelError` if it is none, or damaged."""
     try:
-        if path.stat().st_size > MAX_MODEL_BYTES:
-            raise ModelError(f"{path} is larger than {MAX_MODEL_BYTES >> 20} MiB: not a model")
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read model {path}: {error.strerror or error}") from error
+        content = read_at_most(path, MAX_MODEL_BYTES)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"cannot read model {path}: {reason}") from error
     if content[4:8] != b"TFL3":
         raise ModelError(f"{path} is not a .tflite model")
     # Looked for in the bytes, so that a damaged directory does not hide an entry.
-    if SPEC.encode() not in content:
-        return ModelFile(content, None, None)
     try:
-        return _take_apart(content)
+        found = _take_apart(content) if SPEC.encode() in content else ModelFile(content, None, None)
     except Exception as error:  # zipfile raises whatever comes to hand for damaged bytes
-        raise ModelError(f"{path} is damaged ({error}): copy or convert it again") from error
+        raise _damaged(path, error) from error
+    try:
+        verify(found.flatbuffer)
+    except ModelError as error:
+        raise _damaged(path, error) from error
+    return found
+
+
+def _damaged(path: Path, error: Exception) -> ModelError:
+    return ModelError(f"{path} is damaged ({error}): copy or convert it again")
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read a labels file, one label a line, for a model that carries none."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows writes a byte-order mark
-    except (OSError, UnicodeDecodeError) as error:
+        # Windows writes a byte-order mark.
+        text = read_at_most(path, MAX_TEXT_BYTES).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot read labels {path}: {error}") from error
     return tuple(line.strip() for line in text.splitlines() if line.strip())
 

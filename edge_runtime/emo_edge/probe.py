@@ -21,6 +21,7 @@ from emo_edge.backends import Backend, Interpreter, find_backend
 from emo_edge.cache import cache_folder
 from emo_edge.errors import EmoError, ModelError, OutputError
 from emo_edge.messages import say
+from emo_edge.modelfile import read_model
 from emo_edge.shipped import FOLDER
 
 PROBE_SECONDS = 120.0
@@ -85,7 +86,7 @@ def main() -> None:
     """Load the model, run it on grey, and print how many delegates it has."""
     path, backend = sys.argv[1:]
     try:
-        interpreter = Interpreter(Path(path).read_bytes(), find_backend(backend))
+        interpreter = Interpreter(read_model(Path(path)).flatbuffer, find_backend(backend))
         interpreter.run(np.full(interpreter.input_shape, 128, np.uint8))
     except EmoError as error:
         say(str(error))

@@ -16,7 +16,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge_runtime.drawn import save, scene
-from emo_edge.contract import Box, Image, crop_face, prepare, probabilities, read_image
+from emo_edge.contract import (
+    LARGEST_CROP,
+    Box,
+    Image,
+    crop_face,
+    prepare,
+    probabilities,
+    read_image,
+)
 from emo_edge.errors import DataError
 from emo_edge.spec import ModelSpec
 
@@ -214,6 +222,18 @@ def test_any_box_gives_an_input_within_the_range_of_the_picture(
     assert fed.shape == spec.input_shape
     assert fed.dtype == np.uint8
     assert 10 <= fed.min() <= fed.max() < 240
+
+
+@pytest.mark.parametrize("shape", [(65_500, 1), (1, 20_000)])
+def test_a_crop_that_would_fill_the_memory_is_cut_from_a_smaller_picture(
+    shape: tuple[int, int],
+) -> None:
+    height, width = shape
+    picture = np.full(shape, 90, np.uint8)
+    picture[height // 2 :, width // 2 :] = 200
+    crop = crop_face(picture, Box(0, 0, width, height), 0.0)
+    assert LARGEST_CROP // 2 < crop.shape[0] == crop.shape[1] <= LARGEST_CROP
+    assert (int(crop[0, 0]), int(crop[-1, -1])) == (90, 200)
 
 
 @pytest.mark.parametrize(

@@ -207,15 +207,65 @@ def test_names_in_the_archive_reach_no_file(
     assert not Path("/tmp/escaped-emo").exists()
 
 
+# An offset beyond the end kills tflite-runtime.
+WILD = b"\xf0\xff\xff\xff" + PARTS.flatbuffer[4:]
+
+
 def test_a_flatbuffer_that_kills_the_runtime_is_refused_though_its_checksum_is_right(
     tmp_path: Path, picture: Path
 ) -> None:
-    wild = b"\xf0\xff\xff\xff" + PARTS.flatbuffer[4:]
-    model = written(tmp_path / "wild.tflite", packed(wild, {}))
+    model = written(tmp_path / "wild.tflite", packed(WILD, {}))
+    assert_refused(classify(model, picture), 4, "wild.tflite is damaged", "beyond the file")
+
+
+def test_a_model_that_kills_the_runtime_all_the_same_dies_in_a_child(
+    tmp_path: Path, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the verifier lets pass is not known beforehand: here it lets everything pass.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import emo_edge.flatbuffer\nemo_edge.flatbuffer.verify = lambda content: None\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
+    monkeypatch.setattr("emo_edge.modelfile.verify", len)
+    model = written(tmp_path / "wild.tflite", packed(WILD, {}))
     done = classify(model, picture)
     # tflite-runtime dies of it, LiteRT looks first.
     assert_refused(done, 4)
     assert "wild.tflite crashes" in done.stderr or "ai_edge_litert" in done.stderr
+
+
+HOSTILE = {
+    "truncated": INT8.read_bytes()[:20_000],
+    "cut before its zip": PARTS.flatbuffer[:-500],
+    "wild": packed(WILD, {}),
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize(
+    ("option", "code"), [("model", 4), ("labels", 2), ("mqtt-password-file", 2), ("config", 2)]
+)
+def test_a_device_without_an_end_is_not_read_to_its_end(
+    picture: Path, option: str, code: int
+) -> None:
+    words = ["--source", picture, f"--{option}", "/dev/zero"]
+    words += ["--mqtt", "mqtt://me@127.0.0.1/x"] if "mqtt" in option else []
+    assert_refused(call(app, *words), code)
+
+
+def test_a_name_with_a_nul_is_refused(tmp_path: Path, picture: Path) -> None:
+    for option in ("model", "labels"):
+        config = written(tmp_path / "edge.toml", f'{option} = "\\u0000"'.encode())
+        assert_refused(call(app, "--config", config, "--source", picture), 2)
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_doctor_names_a_hostile_model_as_a_problem(tmp_path: Path, case: str) -> None:
+    model = written(tmp_path / "hostile.tflite", HOSTILE[case])
+    done = call(app, "doctor", "--model", model)
+    assert_refused(done, 9, "problem(s) found")
+    named = [line for line in done.stdout.splitlines() if str(model) in line]
+    assert any(line.startswith("problem  model") for line in named), done.stdout
 
 
 def test_mutated_flatbuffers_with_a_right_checksum_run_or_are_refused(

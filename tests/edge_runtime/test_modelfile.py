@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import subprocess
 import sys
@@ -220,7 +219,7 @@ def test_labels_that_a_spec_accepts_survive_the_file(scratch: Path, labels: list
         spec = ModelSpec(labels=tuple(labels), height=48, width=48)
     except ModelError:
         return
-    packed = pack(b"\x1c\0\0\0TFL3 flatbuffer", dataclasses.replace(spec))
+    packed = pack(PARTS.flatbuffer, spec)
     assert read_model(written(scratch, packed)).spec == spec
 
 

@@ -233,10 +233,16 @@ def test_a_damaged_memory_is_none(cache: Path, content: str, face: Path) -> None
     assert_done(reading(INT8, face))
 
 
-def test_an_entry_that_was_tampered_with_is_said(tuned: tuple[Path, Path], cache: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("threads", "many"), ("threads", 1e999), ("threads", -1), ("backend", []), ("backend", "x")],
+)
+def test_an_entry_that_was_tampered_with_is_said(
+    tuned: tuple[Path, Path], cache: Path, key: str, value: object
+) -> None:
     content = json.loads(cache.read_text())
     (entry,) = content["models"].values()
-    entry["threads"] = "many"
+    entry[key] = value
     cache.write_text(json.dumps(content))
     assert memory.recall(tuned[0]) == (None, "it is damaged")
 

@@ -31,6 +31,9 @@ def pipeline(
     preload: Annotated[
         bool, typer.Option("--preload", help="Repeat the first frames from memory: no decoding.")
     ] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Serve the page too, to somebody who looks at it.")
+    ] = False,
     plot: Annotated[
         Path | None, typer.Option(help="PNG of memory, descriptors and threads over time.")
     ] = None,
@@ -46,7 +49,9 @@ def pipeline(
     if plot is not None:
         require_writable(plot)
     seconds = duration if soak is None else 3600 * soak
-    plan = Plan(source, find_model(model), detector, backend, threads, seconds, frames, preload)
+    plan = Plan(
+        source, find_model(model), detector, backend, threads, seconds, frames, preload, page
+    )
     outcome = measure_all("pipeline", [(source, lambda: measure(plan))])
     # Only now: it would be counted in the memory of the loop.
     from emo_bench.views.pipeline import draw_vital_signs, grids

@@ -107,9 +107,11 @@ def _read(origin: str) -> bytes:
             return _download(origin)
         with Path(origin).open("rb") as file:
             return file.read(YUNET_BYTES + 1)
-    # ValueError: not a URL or path at all
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        reason = " ".join(str(error).split())  # some repeat lines of what a server said
+    # ValueError: not a URL or path at all. The last two: a redirect whose content, which urllib
+    # reads, is said to be larger than the memory.
+    except (OSError, http.client.HTTPException, ValueError, MemoryError, OverflowError) as error:
+        # Some repeat lines of what a server said.
+        reason = " ".join(str(error).split()) or "it says that it is larger than the memory"
         raise SourceError(
             f"cannot fetch {origin}: {reason}. On a board without internet, get {YUNET_URL} "
             "elsewhere and run: emo-edge fetch-detector --from FILE"

@@ -35,7 +35,11 @@ def _frames(capture: cv2.VideoCapture, name: str, fps: float) -> Iterator[Frame]
     period = 1.0 / fps
     index, position = 0, -period
     while True:
-        ok, image = capture.read()
+        try:
+            ok, image = capture.read()
+        except cv2.error as error:  # pictures of a size that nobody can have
+            warn(f"{name} is damaged after frame {index}: {error.err}")
+            break
         if not ok:
             break
         # Some containers report no or stuck timestamps: fall back to the nominal frame rate.

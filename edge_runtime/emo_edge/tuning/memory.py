@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from emo_edge.artifacts import sha256, write_json
+from emo_edge.artifacts import read_at_most, sha256, write_json
 from emo_edge.backends import BACKENDS
 from emo_edge.board.sensors import board_model, cpu_model
 from emo_edge.cache import cache_folder
 from emo_edge.errors import OutputError
+from emo_edge.modelfile import MAX_MODEL_BYTES
 from emo_edge.tuning.search import Trial
 from emo_edge.version import __version__
 
 FORMAT = 1
+MOST_THREADS = 64
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def recall(named: Path) -> tuple[Tuned | None, str]:
         tuned = Tuned(
             Path(kept["model"]), kept["backend"], int(kept["threads"]), float(kept["median_ms"])
         )
-    except (KeyError, TypeError, ValueError):
+        sound = tuned.backend in BACKENDS and 1 <= tuned.threads <= MOST_THREADS
+    except (KeyError, TypeError, ValueError, OverflowError):
+        sound = False
+    if not sound:
         return None, "it is damaged"
     if _digest(tuned.model) != kept.get("model_sha256"):
         return None, f"{tuned.model} changed"
@@ -99,8 +104,8 @@ def recall(named: Path) -> tuple[Tuned | None, str]:
 
 def _digest(path: Path) -> str:
     try:
-        return sha256(path.read_bytes())
-    except OSError:
+        return sha256(read_at_most(path, MAX_MODEL_BYTES))
+    except (OSError, ValueError):  # ValueError: a NUL in its name
         return ""
 
 

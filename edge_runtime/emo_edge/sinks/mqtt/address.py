@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from emo_edge.artifacts import read_at_most
 from emo_edge.errors import UsageError
 
 FORM = "--mqtt takes mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC], or mqtts:// for TLS"
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 PASSWORD = "EMO_MQTT_PASSWORD"
+MAX_PASSWORD_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,6 @@ def _kept_password(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(PASSWORD)
     try:
-        return file.read_text(encoding="utf-8").rstrip("\r\n")
+        return read_at_most(file, MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read --mqtt-password-file {file}: {error}") from None

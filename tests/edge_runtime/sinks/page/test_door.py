@@ -292,6 +292,18 @@ def test_closing_ends_every_conversation_and_thread() -> None:
     streaming.close()
 
 
+@pytest.mark.parametrize("unsaid", [b"x" * 300_000, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+def test_a_viewer_that_leaves_with_something_unheard_is_noticed(
+    visited: Visited, unsaid: bytes
+) -> None:
+    with visited.connect() as connection:
+        length = f"Content-Length: {len(unsaid)}".encode()
+        head = b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n" + length + b"\r\n\r\n"
+        connection.sendall(head + unsaid)
+        connection.shutdown(socket.SHUT_WR)
+        assert status_of(until_hung_up(connection)) == 200
+
+
 # Whatever a client sends --------------------------------------------------------------------------
 
 LINE = st.text(st.characters(codec="latin-1"), max_size=60)
