@@ -159,8 +159,7 @@ def test_a_model_that_kills_its_process_is_refused_and_the_others_go_on(tmp_path
     assert spec is not None
     wild.write_bytes(pack(content, spec))
     task = {"model": str(wild), "backend": "auto", "threads": 1, "seconds": 0.01}
-    # tflite-runtime dies of it, LiteRT looks first.
-    assert measured(task)["refused"].startswith(("crashed (signal 11)", "ai_edge_litert"))
+    assert "wild.tflite is damaged" in measured(task)["refused"]
     task["model"] = str(tmp_path / "gone.tflite")
     assert "cannot read model" in measured(task)["refused"]
 
