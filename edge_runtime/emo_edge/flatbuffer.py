@@ -18,8 +18,8 @@ from emo_edge.errors import ModelError
 IDENTIFIER = b"TFL3"
 MAX_TENSOR_BYTES = 256 << 20
 MAX_RANK = 8
-# Thousands of times the same table would keep the verifier busy for days.
-MAX_GRAPHS, MAX_TABLES = 16, 10_000
+# Thousands of times the same table or list would keep the verifier busy for days.
+MAX_GRAPHS, MAX_TABLES, MAX_NUMBERS = 16, 10_000, 10_000
 # Bits of an element by the number of its type; others (text, resources) have no fixed size.
 ELEMENT_BITS = {
     0: 32, 1: 16, 2: 32, 3: 8, 4: 64, 6: 8, 7: 16, 8: 64, 9: 8, 10: 64, 11: 128, 12: 64,
@@ -74,14 +74,16 @@ class _Table:
             raise ValueError(f"a list of {count} tables")
         return [_table(self.content, _follow(self.content, start + 4 * n)) for n in range(count)]
 
-    def numbers(self, field: int, kind: str = "i") -> tuple[int, ...]:
-        """Return a list of scalars; none if the field is absent."""
-        start, count = self._list(field, struct.calcsize(kind))
-        return struct.unpack_from(f"<{count}{kind}", self.content, start)
+    def numbers(self, field: int) -> tuple[int, ...]:
+        """Return a list of int32, such as a shape or indices; none if the field is absent."""
+        start, count = self._list(field, 4)
+        if count > MAX_NUMBERS:
+            raise ValueError(f"a list of {count} numbers")
+        return struct.unpack_from(f"<{count}i", self.content, start)
 
-    def bytes_in(self, field: int) -> int:
-        """Return the length of a list of bytes or a text."""
-        return self._list(field, 1)[1]
+    def count(self, field: int, size: int = 1) -> int:
+        """Return the length of a list of elements of `size` bytes, or of a text."""
+        return self._list(field, size)[1]
 
     def _list(self, field: int, size: int) -> tuple[int, int]:
         """Return where the elements of a list begin, and how many there are."""
@@ -127,14 +129,14 @@ class _Model:
     def verify(self) -> None:
         if not 0 < len(self._graphs) <= MAX_GRAPHS:
             raise ValueError(f"{len(self._graphs)} graphs")
-        self._root.bytes_in(3)
+        self._root.count(3)
         for code in self._codes:
-            code.bytes_in(1)
+            code.count(1)
             if code.number(0, "b") < 0 or code.number(3) < 0:
                 raise ValueError("an unknown operator")
         _within(self._root.numbers(5), len(self._buffers), "buffer")
         for note in self._root.tables(6):
-            note.bytes_in(0)
+            note.count(0)
             _within([note.number(1, "I")], len(self._buffers), "buffer")
         counts = [self._graph(graph) for graph in self._graphs]
         self._signatures(counts)
@@ -144,14 +146,14 @@ class _Model:
         start, size = table.number(1, "Q"), table.number(2, "Q")
         if start > 1 and start + size > len(self._content):
             raise ValueError("a buffer ends beyond the file")
-        return size if start > 1 else table.bytes_in(0)
+        return size if start > 1 else table.count(0)
 
     def _graph(self, graph: _Table) -> int:
         """Verify a graph; return how many tensors it has."""
         tensors = graph.tables(0)
         for tensor in tensors:
             self._tensor(tensor)
-        graph.bytes_in(4)
+        graph.count(4)
         for field in (1, 2):
             _within(graph.numbers(field), len(tensors), "tensor")
         for operator in graph.tables(3):
@@ -160,7 +162,7 @@ class _Model:
 
     def _tensor(self, tensor: _Table) -> None:
         shape, kind = tensor.numbers(0), tensor.number(1, "b")
-        tensor.bytes_in(3)
+        tensor.count(3)
         if len(shape) > MAX_RANK or any(side < 0 for side in shape):
             raise ValueError("a tensor of impossible shape")
         if len(tensor.numbers(7)) not in (0, len(shape)):
@@ -186,8 +188,8 @@ class _Model:
         _within([n for n in operator.numbers(1) if n != -1], tensors, "tensor")
         _within(operator.numbers(2), tensors, "tensor")
         _within([n for n in operator.numbers(8) if n != -1], tensors, "tensor")
-        operator.bytes_in(5)
-        operator.bytes_in(7)
+        operator.count(5)
+        operator.count(7)
         options = operator.table(4)
         if operator.number(3, "B") not in (RESHAPE_OPTIONS, SQUEEZE_OPTIONS):
             options = None
@@ -197,11 +199,11 @@ class _Model:
 
     def _signatures(self, tensors: list[int]) -> None:
         for signature in self._root.tables(7):
-            signature.bytes_in(2)
+            signature.count(2)
             graph = signature.number(4, "I")
             _within([graph], len(tensors), "graph")
             for named in _chained(signature, 0, 1):
-                named.bytes_in(0)
+                named.count(0)
                 _within([named.number(1, "I")], tensors[graph], "tensor")
 
 
@@ -213,9 +215,9 @@ def _chained(table: _Table, *fields: int) -> Iterator[_Table]:
 def _quantization(table: _Table, shape: Sequence[int]) -> None:
     """One scale for all, or one for each slice of a dimension; as many zero points."""
     for field in (0, 1):
-        table.numbers(field, "f")
-    scales, zeros = len(table.numbers(2, "f")), len(table.numbers(3, "q"))
-    if zeros not in (0, scales):
+        table.count(field, 4)
+    scales, zeros = table.count(2, 4), table.count(3, 8)
+    if scales and zeros not in (0, scales):  # without scales, runtimes ignore the zero points
         raise ValueError("a tensor has other zero points than scales")
     dimension = table.number(6)
     if scales > 1 and not (0 <= dimension < len(shape) and scales == shape[dimension]):

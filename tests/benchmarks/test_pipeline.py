@@ -72,6 +72,16 @@ def test_memory_and_descriptors_are_told_over_time(measured: dict[str, Any]) -> 
     assert first == last
 
 
+def test_a_page_that_is_looked_at_is_part_of_the_cost(video: Path, tmp_path: Path) -> None:
+    command = ("emo-bench", "pipeline", "--source", video, "--model", INT8, "--detector", "none")
+    options = ("--duration", "60", "--frames", str(FRAMES), "--page")
+    outcome = run(*command, *options, "--json", tmp_path / "p.json")
+    assert_done(outcome)
+    (result,) = json.loads((tmp_path / "p.json").read_text())["results"]
+    assert result["page"] is True
+    assert result["frames"] == FRAMES - 30
+
+
 @pytest.mark.parametrize(
     ("options", "code", "word"),
     [

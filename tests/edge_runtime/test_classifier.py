@@ -156,6 +156,7 @@ def test_a_plain_model_with_the_wrong_number_of_labels_is_refused(
         Classifier(path, labels=labels_file(tmp_path / "labels.txt", labels))
 
 
+@pytest.mark.usefixtures("unverified")
 def test_a_plain_model_that_crashes_the_runtime_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "wild.tflite"
     path.write_bytes(b"\xf0\xff\xff\xff" + PARTS.flatbuffer[4:])  # begins 4 GB after its end

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.drawn import FLOAT32, INT8, flipped
+from edge_runtime.drawn import FLOAT32, INT8, flipped, of_schema
 from edge_runtime.playing import PI_CPU, play, raspberry_pi
 from emo_edge.backends import BACKENDS, Backend
 from emo_edge.cli import app
@@ -98,10 +98,8 @@ def test_a_model_newer_than_the_runtime_is_told_what_it_needs(tmp_path: Path) ->
     parts = read_model(INT8)
     assert parts.spec is not None
     spec = dataclasses.replace(parts.spec, minimum_runtime="litert-99.9")
-    # An operator code that no runtime knows, in place of the flatbuffer's table of operators.
-    wild = b"\xf0\xff\xff\xff" + parts.flatbuffer[4:]
     path = tmp_path / "newer.tflite"
-    path.write_bytes(pack(wild, spec))
+    path.write_bytes(pack(of_schema(9, parts.flatbuffer), spec))
     result = doctor("--model", path)
     assert result.returncode == 9
     assert "the model says that it needs litert-99.9" in result.stdout

@@ -79,15 +79,9 @@ def test_a_run_that_is_killed_again_and_again_leaves_whole_files(tmp_path: Path)
 
 
 WRITERS = {
-    "configuration": "from emo_edge.cli import app; app(['init', '--force', sys.argv[1]])",
-    "detector": (
-        "from emo_edge.detectors import fetch; app = fetch.write_bytes\n"
-        "[app(Path(sys.argv[1]), bytes([n]) * 232_589) for n in range(1, 250)]"
-    ),
-    "tuning": (
-        "from emo_edge.artifacts import write_json\n"
-        "[write_json(Path(sys.argv[1]), {'n': [n] * 20_000}) for n in range(500)]"
-    ),
+    "detector": "write_bytes(path, bytes([n % 256]) * 232_589)",
+    "configuration": "write_bytes(path, bytes([n % 256]) * 9_000, private=True)",
+    "tuning": "write_json(path, {'n': [n] * 20_000})",
 }
 
 
@@ -95,22 +89,25 @@ WRITERS = {
 def test_what_is_killed_while_it_is_written_is_the_old_file_or_the_new_one(
     tmp_path: Path, what: str
 ) -> None:
-    dice, path = random.Random(6), tmp_path / "kept"
-    code = f"import sys; from pathlib import Path\n{WRITERS[what]}"
+    dice, path, kept = random.Random(6), tmp_path / "kept", set()
     for number in range(KILLS):
-        with subprocess.Popen([sys.executable, "-c", code, str(path)], stderr=-3, stdout=-3) as run:
-            if number or what != "configuration":
-                wait_until(lambda: path.exists() or run.poll() is not None)
-            time.sleep(dice.uniform(0, 0.05))
+        code = (
+            "import sys; from itertools import count; from pathlib import Path\n"
+            "from emo_edge.artifacts import write_bytes, write_json\n"
+            f"path = Path(sys.argv[1])\nfor n in count({100 * number}): {WRITERS[what]}"
+        )
+        before = path.stat().st_mtime_ns if path.exists() else 0
+        with started([sys.executable, "-c", code, str(path)]) as run:
+            wait_until(lambda: path.exists() and path.stat().st_mtime_ns != before)  # noqa: B023
+            time.sleep(dice.uniform(0, 0.1))
+            assert run.poll() is None
             run.kill()
-        if path.exists():
-            content = path.read_bytes()
-            if what == "detector":
-                assert len(content) == 232_589 and len(set(content)) == 1
-            elif what == "tuning":
-                assert len(set(json.loads(content)["n"])) == 1
-            else:
-                assert content.startswith(b"# Configuration") and content.endswith(b"\n")
+        content = path.read_bytes()
+        values = json.loads(content)["n"] if what == "tuning" else content
+        assert len(values) == {"detector": 232_589, "configuration": 9_000, "tuning": 20_000}[what]
+        assert len(set(values)) == 1
+        kept.add(content)
+    assert len(kept) > 1
 
 
 # Storage -----------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ def test_a_model_that_runs_is_not_refused() -> None:
     refuse_crasher(INT8, find_backend())
 
 
+@pytest.mark.usefixtures("unverified")
 def test_a_model_that_kills_the_child_is_refused(tmp_path: Path) -> None:
     wild = tmp_path / "wild.tflite"
     wild.write_bytes(b"\xf0\xff\xff\xff" + read_model(INT8).flatbuffer[4:])

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_runtime.drawn import FLOAT32, INT8, save, scene
+from edge_runtime.drawn import FLOAT32, INT8, of_schema, save, scene
 from emo_edge.backends import find_backend
 from emo_edge.cli import app
 from emo_edge.contract import Image
@@ -264,9 +264,9 @@ def test_what_cannot_be_tuned_is_refused(tmp_path: Path, cache: Path) -> None:
     assert_refused(edge("tune", "--model", tmp_path / "gone.tflite"), 4, "cannot read model")
     spec = read_model(INT8).spec
     assert spec is not None
-    wild = tmp_path / "wild.tflite"
-    wild.write_bytes(pack(b"\xf0\xff\xff\xff" + read_model(INT8).flatbuffer[4:], spec))
-    assert_refused(edge("tune", "--model", wild, "--budget", "1"), 4, "no runtime here runs")
+    unknown = tmp_path / "unknown.tflite"
+    unknown.write_bytes(pack(of_schema(9, read_model(INT8).flatbuffer), spec))
+    assert_refused(edge("tune", "--model", unknown, "--budget", "1"), 4, "no runtime here runs")
     assert not cache.exists()
 
 
