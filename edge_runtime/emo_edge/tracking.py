@@ -154,4 +154,5 @@ def iou(a: Box, b: Box) -> float:
     if width <= 0 or height <= 0:
         return 0.0
     shared = width * height
-    return shared / (a.w * a.h + b.w * b.h - shared)
+    union = a.w * a.h + b.w * b.h - shared
+    return shared / union if union > 0 else 0.0  # areas too small for a float are 0

@@ -215,6 +215,7 @@ def test_boxes_that_hardly_overlap_are_different_faces() -> None:
         (Box(0, 0, 10, 10), Box(2, 2, 5, 5), 25 / 100),
         (Box(0, 0, 10, 10), Box(10, 0, 10, 10), 0.0),
         (Box(0, 0, 10, 10), Box(50, 50, 10, 10), 0.0),
+        (Box(0, 0, 1e-158, 1e-182), Box(0, 0, 1e-160, 1e-183), 0.0),  # no area in a float
     ],
 )
 def test_intersection_over_union(a: Box, b: Box, expected: float) -> None:
