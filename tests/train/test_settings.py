@@ -126,7 +126,10 @@ def test_a_file_that_holds_no_settings_is_refused(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--preset", "fast"), ("unknown preset 'fast'", "default, fer2013, quick")),
+        (
+            ("--preset", "fast"),
+            ("unknown preset 'fast'", "default, fer2013, fer2013-finish, fer2013-student, quick"),
+        ),
         (("--epochs", "0"), ("epochs", "at least 1")),
         (("--erasing", "2"), ("erasing", "at most 1")),
         (("--learning-rate", "nan"), ("learning_rate", "finite")),
