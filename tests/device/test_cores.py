@@ -66,7 +66,6 @@ def test_nothing_costs_more_instructions_than_before(
     assert_done(done)
 
 
-@pytest.mark.short
 @pytest.mark.parametrize("model", shipped_models())
 def test_the_reference_is_of_the_shipped_models(model: str) -> None:
     """A model that was replaced is counted again: docs/instructions.md has the line."""

@@ -96,5 +96,6 @@ def test_the_doctor_finds_no_problem(guest: Guest, system: str, board: str) -> N
     assert findings["board"]["detail"].startswith(BOARDS[board].model)
     assert findings["temperature"]["detail"].startswith("48 C")
     assert f"of {BOARDS[board].megahertz} MHz" in findings["governor"]["detail"]
-    assert f"{DEFAULT}.tflite on {RUNTIMES[system]}" in findings["model"]["detail"]
+    kind = "fp16" if RUNTIMES[system].startswith("tflite_runtime") else "int8"
+    assert f"{DEFAULT}-{kind}.tflite on {RUNTIMES[system]}" in findings["model"]["detail"]
     assert "golden vectors right" in findings["model"]["detail"]
