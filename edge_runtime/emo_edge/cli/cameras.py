@@ -20,4 +20,4 @@ def cameras() -> None:
     for node in other_nodes():
         say(f"{node.path}: {node.card} ({node.driver}) gives no pictures")
     if not found:
-        say("no camera found; a stream is named by its URL, a CSI camera needs rpicam-apps")
+        say("no camera found; a stream is named by its URL, a CSI camera needs rpicam-apps-lite")

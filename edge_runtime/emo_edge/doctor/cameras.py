@@ -36,7 +36,7 @@ def _cameras() -> Finding:
     said = f"; without pictures: {', '.join(rest)}" if rest else ""
     if found:
         return Finding("OK", "cameras", found + said)
-    fix = "plug one in; for a CSI camera: sudo apt install rpicam-apps"
+    fix = "plug one in; for a CSI camera: sudo apt install rpicam-apps-lite"
     return Finding("note", "cameras", f"none found{said}", fix)
 
 
