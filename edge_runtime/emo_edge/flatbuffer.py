@@ -40,7 +40,7 @@ def verify(content: bytes) -> None:
 
 
 @dataclass(frozen=True)
-class _Table:
+class Table:
     """A table at `start`; `fields` are offsets from there, 0 for what is absent."""
 
     content: bytes
@@ -53,6 +53,11 @@ class _Table:
         place = self.fields[field] if field < len(self.fields) else 0
         return place and self.start + place
 
+    def entry(self, field: int) -> int:
+        """Return where the directory says where a field lies."""
+        (back,) = struct.unpack_from("<i", self.content, self.start)
+        return self.start - int(back) + 4 + 2 * field
+
     def number(self, field: int, kind: str = "i") -> int:
         """Return a scalar; 0, the schema's default for all that are asked for, if it is absent."""
         at = self.at(field)
@@ -62,17 +67,17 @@ class _Table:
             raise ValueError("a number lies outside of its table")
         return int(struct.unpack_from(f"<{kind}", self.content, at)[0])
 
-    def table(self, field: int) -> _Table | None:
+    def table(self, field: int) -> Table | None:
         """Return a table that a field refers to."""
         at = self.at(field)
-        return _table(self.content, _follow(self.content, at)) if at else None
+        return _table(self.content, follow(self.content, at)) if at else None
 
-    def tables(self, field: int) -> list[_Table]:
+    def tables(self, field: int) -> list[Table]:
         """Return a list of tables; none if the field is absent."""
         start, count = self._list(field, 4)
         if count > MAX_TABLES:
             raise ValueError(f"a list of {count} tables")
-        return [_table(self.content, _follow(self.content, start + 4 * n)) for n in range(count)]
+        return [_table(self.content, follow(self.content, start + 4 * n)) for n in range(count)]
 
     def numbers(self, field: int) -> tuple[int, ...]:
         """Return a list of int32, such as a shape or indices; none if the field is absent."""
@@ -90,19 +95,24 @@ class _Table:
         at = self.at(field)
         if not at:
             return 0, 0
-        start = _follow(self.content, at)
+        start = follow(self.content, at)
         (count,) = struct.unpack_from("<I", self.content, start)
         if start + 4 + count * size > len(self.content):
             raise ValueError("a list ends beyond the file")
         return start + 4, count
 
 
-def _follow(content: bytes, at: int) -> int:
+def follow(content: bytes, at: int) -> int:
     """Return where the offset at `at` leads."""
     return at + int(struct.unpack_from("<I", content, at)[0])
 
 
-def _table(content: bytes, start: int) -> _Table:
+def root_of(content: bytes) -> Table:
+    """Return the outermost table, of a .tflite its `Model`."""
+    return _table(content, follow(content, 0))
+
+
+def _table(content: bytes, start: int) -> Table:
     """Read a table's directory: where its fields are."""
     directory = start - int(struct.unpack_from("<i", content, start)[0])
     if directory < 0:
@@ -113,7 +123,7 @@ def _table(content: bytes, start: int) -> _Table:
     fields = struct.unpack_from(f"<{length // 2 - 2}H", content, directory + 4)
     if any(place and not 4 <= place < size for place in fields):
         raise ValueError("a field lies outside of its table")
-    return _Table(content, start, size, fields)
+    return Table(content, start, size, fields)
 
 
 class _Model:
@@ -121,7 +131,7 @@ class _Model:
         if content[4:8] != IDENTIFIER:
             raise ValueError("not a TFLite model")
         self._content = content
-        root = _table(content, _follow(content, 0))
+        root = root_of(content)
         self._codes, self._graphs = root.tables(1), root.tables(2)
         self._buffers = [self._buffer(table) for table in root.tables(4)]
         self._root = root
@@ -141,14 +151,14 @@ class _Model:
         counts = [self._graph(graph) for graph in self._graphs]
         self._signatures(counts)
 
-    def _buffer(self, table: _Table) -> int:
+    def _buffer(self, table: Table) -> int:
         """Return how many bytes a buffer holds, here or (in huge files) behind the tables."""
         start, size = table.number(1, "Q"), table.number(2, "Q")
         if start > 1 and start + size > len(self._content):
             raise ValueError("a buffer ends beyond the file")
         return size if start > 1 else table.count(0)
 
-    def _graph(self, graph: _Table) -> int:
+    def _graph(self, graph: Table) -> int:
         """Verify a graph; return how many tensors it has."""
         tensors = graph.tables(0)
         for tensor in tensors:
@@ -160,7 +170,7 @@ class _Model:
             self._operator(operator, len(tensors))
         return len(tensors)
 
-    def _tensor(self, tensor: _Table) -> None:
+    def _tensor(self, tensor: Table) -> None:
         shape, kind = tensor.numbers(0), tensor.number(1, "b")
         tensor.count(3)
         if len(shape) > MAX_RANK or any(side < 0 for side in shape):
@@ -182,7 +192,7 @@ class _Model:
         if quantization is not None:
             _quantization(quantization, shape)
 
-    def _operator(self, operator: _Table, tensors: int) -> None:
+    def _operator(self, operator: Table, tensors: int) -> None:
         _within([operator.number(0, "I")], len(self._codes), "operator")
         # -1 is an input that was left out.
         _within([n for n in operator.numbers(1) if n != -1], tensors, "tensor")
@@ -207,12 +217,12 @@ class _Model:
                 _within([named.number(1, "I")], tensors[graph], "tensor")
 
 
-def _chained(table: _Table, *fields: int) -> Iterator[_Table]:
+def _chained(table: Table, *fields: int) -> Iterator[Table]:
     for field in fields:
         yield from table.tables(field)
 
 
-def _quantization(table: _Table, shape: Sequence[int]) -> None:
+def _quantization(table: Table, shape: Sequence[int]) -> None:
     """One scale for all, or one for each slice of a dimension; as many zero points."""
     for field in (0, 1):
         table.count(field, 4)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from emo_edge.artifacts import read_at_most, sha256
 from emo_edge.contract import Image, Probabilities
 from emo_edge.errors import DataError, ModelError
-from emo_edge.flatbuffer import verify
+from emo_edge.flatbuffer import IDENTIFIER, verify
 from emo_edge.spec import ModelSpec
 
 LABELS, SPEC, DIGEST = "labels.txt", "emo_spec.json", "flatbuffer.sha256"
@@ -99,7 +99,7 @@ def read_model(path: Path) -> ModelFile:
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"cannot read model {path}: {reason}") from error
-    if content[4:8] != b"TFL3":
+    if content[4:8] != IDENTIFIER:
         raise ModelError(f"{path} is not a .tflite model")
     # Looked for in the bytes, so that a damaged directory does not hide an entry.
     try:

@@ -2,8 +2,7 @@
 
 Nothing is copied or converted: the list of operators is shortened in place, and new lists of inputs
 and outputs are appended to the same bytes. Weights, types and options are those of the model. The
-layout of tables and vectors is that of FlatBuffers, the numbers of the fields are those of
-TFLite's schema.fbs.
+numbers of the fields are those of TFLite's schema.fbs.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from emo_edge.errors import ModelError
+from emo_edge.flatbuffer import follow, root_of
 
 SUBGRAPHS, SIGNATURES = 2, 7  # of a Model
 INPUTS, OUTPUTS, OPERATORS = 1, 2, 3  # of a SubGraph; the first two of an Operator too
@@ -42,16 +42,16 @@ class Graph:
 
     def __init__(self, flatbuffer: bytes) -> None:
         self._bytes = flatbuffer
-        self._model = self._follow(0)
-        graphs = self._tables(self._model, SUBGRAPHS)
+        self._model = root_of(flatbuffer)
+        graphs = self._model.tables(SUBGRAPHS)
         if len(graphs) != 1:
             raise ModelError(f"the model has {len(graphs)} graphs: its operators cannot be timed")
         self._graph = graphs[0]
-        self.inputs = self._integers(self._graph, INPUTS)
-        self.outputs = self._integers(self._graph, OUTPUTS)
+        self._operators = self._graph.tables(OPERATORS)
+        self.inputs, self.outputs = self._graph.numbers(INPUTS), self._graph.numbers(OUTPUTS)
         self.nodes = [
-            Node(self._integers(table, INPUTS), self._integers(table, OUTPUTS))
-            for table in self._tables(self._graph, OPERATORS)
+            Node(operator.numbers(INPUTS), operator.numbers(OUTPUTS))
+            for operator in self._operators
         ]
         self.moving = self._find_moving()
 
@@ -100,56 +100,16 @@ class Graph:
         self, chosen: Sequence[int], inputs: Sequence[int], outputs: Sequence[int]
     ) -> bytes:
         content = bytearray(self._bytes)
-        vector = self._field(self._graph, OPERATORS)
-        assert vector is not None  # there are nodes
-        tables = self._tables(self._graph, OPERATORS)
-        start = self._follow(vector)
+        start = follow(self._bytes, self._graph.at(OPERATORS))
         struct.pack_into("<I", content, start, len(chosen))
         for place, number in enumerate(chosen):  # never a later place: offsets stay positive
             at = start + 4 + 4 * place
-            struct.pack_into("<I", content, at, tables[number] - at)
+            struct.pack_into("<I", content, at, self._operators[number].start - at)
         for number, tensors in ((INPUTS, inputs), (OUTPUTS, outputs)):
             content += b"\0" * (-len(content) % 4)
-            field = self._field(self._graph, number)
-            assert field is not None  # a classifier has both
+            field = self._graph.at(number)
             struct.pack_into("<I", content, field, len(content) - field)
             content += struct.pack(f"<I{len(tensors)}i", len(tensors), *tensors)
-        self._drop(content, self._model, SIGNATURES)
+        if self._model.at(SIGNATURES):  # they name tensors that are gone
+            struct.pack_into("<H", content, self._model.entry(SIGNATURES), 0)
         return bytes(content)
-
-    def _drop(self, content: bytearray, table: int, field: int) -> None:
-        """Make a table say that it lacks a field: signatures name tensors that are gone."""
-        entry = self._entry(table, field)
-        if entry is not None:
-            struct.pack_into("<H", content, entry, 0)
-
-    def _entry(self, table: int, field: int) -> int | None:
-        """Return where a table's vtable says where a field is; None if it has none."""
-        vtable = table - self._read("<i", table)
-        entry = vtable + 4 + 2 * field
-        return entry if 2 * field + 4 < self._read("<H", vtable) else None
-
-    def _field(self, table: int, field: int) -> int | None:
-        entry = self._entry(table, field)
-        offset = 0 if entry is None else self._read("<H", entry)
-        return table + offset if offset else None
-
-    def _follow(self, at: int) -> int:
-        return at + self._read("<I", at)
-
-    def _tables(self, table: int, field: int) -> list[int]:
-        at = self._field(table, field)
-        if at is None:
-            return []
-        start = self._follow(at)
-        return [self._follow(start + 4 + 4 * i) for i in range(self._read("<I", start))]
-
-    def _integers(self, table: int, field: int) -> tuple[int, ...]:
-        at = self._field(table, field)
-        if at is None:
-            return ()
-        start = self._follow(at)
-        return struct.unpack_from(f"<{self._read('<I', start)}i", self._bytes, start + 4)
-
-    def _read(self, kind: str, at: int) -> int:
-        return int(struct.unpack_from(kind, self._bytes, at)[0])
