@@ -20,7 +20,7 @@ from emo_bench.accuracy.subject import Subject
 from emo_bench.accuracy.trial import Trial
 from emo_bench.results import Result
 from emo_edge.contract import Box, Image, prepare
-from emo_edge.detectors import best_detector, make_detector
+from emo_edge.detectors import make_detector, usable_detectors
 from emo_edge.metrics import wilson_interval
 
 MARGINS = (-0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2)
@@ -30,27 +30,32 @@ AROUND = FACE_SIDE // 2
 
 def crop_margins(subject: Subject, trial: Trial) -> list[Result]:
     """Return for each detector here its share of faces found, and top-1 of these by margin."""
-    best = best_detector()
-    names = ("haar",) if best == "haar" else (best, "haar")
-    return [_through(name, subject, trial) for name in names]
+    return [_through(name, subject, trial) for name in usable_detectors()]
 
 
 def _through(name: str, subject: Subject, trial: Trial) -> Result:
     find = make_detector(name)
-    scenes = [framed(face) for face in trial.faces.pixels]
-    boxes = [_largest(find, scene) for scene in scenes]
-    found = [number for number, box in enumerate(boxes) if box is not None]
-    result: Result = {"detector": name, "faces": len(scenes), "found": len(found), "margins": []}
-    if not found:
+    specs = [replace(subject.spec, crop_margin=margin) for margin in MARGINS]
+    truth, crops = [], []
+    for face, label in zip(trial.faces.pixels, trial.faces.truth, strict=True):
+        scene = framed(face)
+        box = _largest(find, scene)
+        if box is not None:
+            truth.append(label)
+            crops += [prepare(scene, spec, box) for spec in specs]
+    result: Result = {
+        "detector": name,
+        "faces": len(trial.faces),
+        "found": len(truth),
+        "margins": [],
+    }
+    if not truth:
         return result
-    truth = trial.faces.truth[found]
-    for margin in MARGINS:
-        spec = replace(subject.spec, crop_margin=margin)
-        crops = [prepare(scenes[number], spec, boxes[number]) for number in found]
-        answers, _ = subject.ask(np.concatenate(crops))
-        hits = int((answers.argmax(axis=1) == truth).sum())
-        top1 = round(hits / len(found), 4)
-        interval = wilson_interval(hits, len(found))
+    answers, _ = subject.ask(np.concatenate(crops))
+    right = answers.argmax(axis=1).reshape(-1, len(MARGINS)) == np.array(truth)[:, None]
+    for margin, hits in zip(MARGINS, right.sum(axis=0).tolist(), strict=True):
+        top1 = round(hits / len(truth), 4)
+        interval = wilson_interval(hits, len(truth))
         result["margins"].append({"margin": margin, "top1": top1, "top1_interval": interval})
     return result
 

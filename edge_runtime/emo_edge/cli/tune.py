@@ -73,13 +73,12 @@ def _row(trial: Trial) -> str:
 
 def _detectors(in_time: Callable[[], bool]) -> None:
     """Show what a search for faces costs: a choice for people, since a cheaper one finds fewer."""
-    from emo_edge.detectors import best_detector
+    from emo_edge.detectors import usable_detectors
     from emo_edge.tuning.search import SECONDS_EACH
     from emo_edge.tuning.trial import measured
 
-    names = ["haar"] if best_detector() == "haar" else ["yunet", "haar"]
     print(f"\n{'detector':<28} {'smallest face':<24} {'median ms a search, 640x480':>27}")
-    for name in names:
+    for name in usable_detectors():
         for part in (16, 12, 8):
             if not in_time():
                 say("the time is spent; --budget gives more")

@@ -26,7 +26,12 @@ def auto(smallest: float = SMALLEST_FACE) -> Detector:
 
 def best_detector() -> str:
     """Return the name of the best detector that this machine has."""
-    return "yunet" if yunet_fetched() and opencv_is_new_enough() else "haar"
+    return usable_detectors()[0]
+
+
+def usable_detectors() -> tuple[str, ...]:
+    """Return the names of the detectors that this machine has, the best one first."""
+    return ("yunet", "haar") if yunet_fetched() and opencv_is_new_enough() else ("haar",)
 
 
 def whole_picture(smallest: float = SMALLEST_FACE) -> Detector:  # noqa: ARG001 (all are made alike)
