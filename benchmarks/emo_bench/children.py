@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from emo_edge.errors import EmoError, ModelError
@@ -34,12 +34,10 @@ def in_own_process(module: str, task: Mapping[str, Any]) -> dict[str, Any]:
     raise error
 
 
-def task_of_this_process() -> dict[str, Any]:
-    """Return the task that the parent gave."""
-    return dict(json.loads(sys.argv[1]))
-
-
-def end(error: EmoError) -> None:
-    """End this process so that the parent raises `error`."""
-    say(f"error: {error}")
-    sys.exit(error.exit_code)
+def answer(measure: Callable[[dict[str, Any]], Mapping[str, Any]]) -> None:
+    """Do the task that the parent gave this process; it raises what `measure` raises here."""
+    try:
+        print(json.dumps(measure(json.loads(sys.argv[1]))))
+    except EmoError as error:
+        say(f"error: {error}")
+        sys.exit(error.exit_code)

@@ -14,20 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from emo_bench.children import end, task_of_this_process
-from emo_edge.errors import EmoError
+from emo_bench.children import answer
 from emo_edge.messages import hushed
 
 
-def main() -> None:
-    """Do the task of this process."""
-    task = task_of_this_process()
-    try:
-        with hushed():
-            answer = _answer(task)
-        print(json.dumps(answer))
-    except EmoError as error:
-        end(error)
+def _measure(task: dict[str, Any]) -> dict[str, Any]:
+    with hushed():
+        return _answer(task)
 
 
 def _answer(task: dict[str, Any]) -> dict[str, Any]:
@@ -52,4 +45,4 @@ def _answer(task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    answer(_measure)

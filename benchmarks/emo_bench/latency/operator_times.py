@@ -12,7 +12,6 @@ All take turns, in random order, many times: what disturbs the machine meets all
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -22,12 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from emo_bench.children import end, task_of_this_process
+from emo_bench.children import answer
 from emo_bench.latency.excerpt import Graph
 from emo_bench.latency.operators import DELEGATE, partitions
 from emo_bench.statistics import describe_median
 from emo_edge.backends import find_backend
-from emo_edge.errors import EmoError, ModelError
+from emo_edge.errors import ModelError
 from emo_edge.messages import hushed
 from emo_edge.modelfile import read_model
 
@@ -81,15 +80,6 @@ class Timed:
             self._engine.set_tensor(tensor["index"], noise.astype(kind))
 
 
-def main() -> None:
-    """Do the task of this process."""
-    task = task_of_this_process()
-    try:
-        print(json.dumps(_measure(task)))
-    except EmoError as error:
-        end(error)
-
-
 def _measure(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return statistics in milliseconds of `whole`, `operators` by number, and `partitions`."""
     flatbuffer = read_model(Path(task["model"])).flatbuffer
@@ -138,4 +128,4 @@ def _delegates(model: Timed) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    answer(_measure)

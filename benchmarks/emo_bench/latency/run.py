@@ -8,30 +8,19 @@ result, so that the cold start is that of a program on the device.
 
 from __future__ import annotations
 
-import json
 import time
 from array import array
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from emo_bench.children import end, task_of_this_process
+from emo_bench.children import answer
 from emo_bench.latency import BEGAN
-from emo_edge.errors import EmoError
 
 if TYPE_CHECKING:
     from emo_edge.classifier import Classifier
 
 WARM_UP_RUNS = 50
-
-
-def main() -> None:
-    """Do the task of this process."""
-    task = task_of_this_process()
-    try:
-        print(json.dumps(_measure(task)))
-    except EmoError as error:
-        end(error)
 
 
 def _measure(task: dict[str, Any]) -> dict[str, Any]:
@@ -119,4 +108,4 @@ def _steady(classifier: Classifier, task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    answer(_measure)

@@ -8,7 +8,6 @@ Every stage is the very function that the runtime calls, in the order of the loo
 from __future__ import annotations
 
 import io
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from emo_bench.children import end, task_of_this_process
+from emo_bench.children import answer
 from emo_bench.latency.run import classifier_options
 from emo_bench.statistics import describe
 from emo_edge.classifier import Classifier
 from emo_edge.contract import Image, crop_face, prepare, probabilities, read_image
 from emo_edge.detectors import Detector, make_detector
 from emo_edge.detectors.fetch import yunet_fetched
-from emo_edge.errors import EmoError, NoFaceError
+from emo_edge.errors import NoFaceError
 from emo_edge.pipeline import Reading
 from emo_edge.sinks import Sink
 from emo_edge.sinks.console import Console
@@ -97,15 +96,6 @@ class Round:
             sink.close()
 
 
-def main() -> None:
-    """Do the task of this process."""
-    task = task_of_this_process()
-    try:
-        print(json.dumps(_measure(task)))
-    except EmoError as error:
-        end(error)
-
-
 def _untimed(_: str, step: Callable[..., Any], *arguments: Any) -> Any:
     return step(*arguments)
 
@@ -145,4 +135,4 @@ def _measure(task: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    answer(_measure)
