@@ -8,7 +8,7 @@ from pathlib import Path
 
 from power import CAMERA, DATA, LOG, OUTPUTS, mount
 from supervised import Supervised
-from telling import Told
+from telling import Told, tell
 
 
 def main(told: Told) -> None:
@@ -27,9 +27,4 @@ def main(told: Told) -> None:
 
 
 if __name__ == "__main__":
-    telling = Told()
-    try:
-        main(telling)
-    except BaseException as error:
-        telling("failed", error=repr(error))
-        raise
+    tell(main)

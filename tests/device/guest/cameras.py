@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from supervised import Supervised, command
-from telling import Told
+from telling import Told, tell
 from usb_camera import UsbCamera
 
 PICTURES = Path("/opt/pictures")
@@ -136,9 +136,4 @@ def output(*words: str) -> str:
 
 
 if __name__ == "__main__":
-    telling = Told()
-    try:
-        main(telling)
-    except BaseException as error:
-        telling("failed", error=repr(error))
-        raise
+    tell(main)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from supervised import Supervised, command
-from telling import Told
+from telling import Told, tell
 
 DISK, DATA = Path("/dev/vda"), Path("/mnt")
 MARK_AT, MARK_BYTES = 32 << 20, 512  # behind the file system, which is smaller than the disk
@@ -60,9 +60,4 @@ def mark() -> None:
 
 
 if __name__ == "__main__":
-    telling = Told()
-    try:
-        main(telling)
-    except BaseException as error:
-        telling("failed", error=repr(error))
-        raise
+    tell(main)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +24,16 @@ class Told:
             print(json.dumps({"at": round(at, 4), "event": event, **facts}), file=self._file)
             self._file.flush()
         return at
+
+
+def tell(main: Callable[[Told], None]) -> None:
+    """Run `main`; tell if it fails."""
+    told = Told()
+    try:
+        main(told)
+    except BaseException as error:
+        told("failed", error=repr(error))
+        raise
 
 
 def _port() -> Path:
