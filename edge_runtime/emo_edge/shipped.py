@@ -18,9 +18,12 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(FOLDER.glob("*.tflite"))}
 
 
-def shipped_nets() -> tuple[str, ...]:
-    """Return the names of the nets, each of which is there as several files."""
-    return tuple(sorted({stem.rpartition("-")[0] for stem in shipped_models()}))
+def shipped_nets() -> dict[str, dict[str, Path]]:
+    """Return {net: {name of a file: model file}}."""
+    nets: dict[str, dict[str, Path]] = {}
+    for name, path in shipped_models().items():
+        nets.setdefault(name.rpartition("-")[0], {})[name] = path
+    return nets
 
 
 def find_model(text: str, backend: str = "auto") -> Path:
@@ -32,16 +35,16 @@ def find_model(text: str, backend: str = "auto") -> Path:
 
     Raises `UsageError` listing the names if `text` is none of them.
     """
-    models = shipped_models()
-    if text in shipped_nets():
+    models, nets = shipped_models(), shipped_nets()
+    if text in nets:
         from emo_edge.backends import find_backend  # brings numpy, which --help does without
 
         kind = KINDS.get(find_backend(backend).name, OTHERWISE)
-        return models.get(f"{text}-{kind}", models[f"{text}-{OTHERWISE}"])
+        return nets[text].get(f"{text}-{kind}", nets[text][f"{text}-{OTHERWISE}"])
     if text in models:
         return models[text]
     path = Path(text)
     if not path.exists() and not path.suffix and path.name == text:
-        known = ", ".join((*shipped_nets(), *models))
+        known = ", ".join((*nets, *models))
         raise UsageError(f"no model {text!r}: give a file, or one of {known}")
     return path

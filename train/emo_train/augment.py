@@ -138,7 +138,7 @@ def _degrade(images: Any, strength: Augmentation, draw: Draws) -> Any:
 
 
 def _blurred(images: Any, sigma: float) -> Any:
-    """Return the batch after a Gaussian of `sigma` pixels; edge pixels are repeated."""
+    """Return the batch after a Gaussian of `sigma` pixels; it goes on as in a mirror."""
     reach = math.ceil(3 * sigma)
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     weights = (weights / weights.sum()).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emo_edge.commands import guarded
-from emo_edge.shipped import DEFAULT, shipped_models
+from emo_edge.shipped import DEFAULT, shipped_nets
 
 
 @guarded
@@ -15,13 +15,10 @@ def models() -> None:
     A net's name (--model base) stands for the file that suits the installed runtime; a file goes by
     its own name too (--model base-int8).
     """
-    shown = ""
-    for name, path in shipped_models().items():
-        net = name.rpartition("-")[0]
-        if net != shown:
-            print(f"{net} (the default)" if net == DEFAULT else net)
-            shown = net
-        _show(name, path)
+    for net, files in shipped_nets().items():
+        print(f"{net} (the default)" if net == DEFAULT else net)
+        for name, path in files.items():
+            _show(name, path)
 
 
 def _show(name: str, path: Path) -> None:
