@@ -19,6 +19,7 @@ from emo_bench.endless import open_endless
 from emo_bench.meters import Histogram, StageClock, VitalSigns
 from emo_bench.results import identity
 from emo_edge import loop
+from emo_edge.allocator import share_one_heap
 from emo_edge.board.life import signs_of_life
 from emo_edge.classifier import Classifier
 from emo_edge.contract import Box, Image, Probabilities, prepare
@@ -71,6 +72,7 @@ def measure(plan: Plan) -> dict[str, Any]:
     """Run the loop and return what it cost; Ctrl-C ends the run early, not in vain."""
     if not Path("/proc/self/statm").exists():
         raise UsageError("this benchmark reads /proc: it runs on Linux only")
+    share_one_heap()  # as `emo-edge` does
     run = _Run(plan)
     endless = open_endless(plan.source, run.health, run.clock, preload=plan.preload)
     with stop_signals() as stop, endless as source:

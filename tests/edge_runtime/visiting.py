@@ -79,10 +79,13 @@ class Visited:
     ) -> None:
         self.page.close()
 
-    def show(self, *readings: Reading, image: Image | None = None) -> int:
-        """Give the page its next frame, a picture of its own number; returns the number."""
+    def show(self, *readings: Reading, image: Image | None = None, ago: float = 0.0) -> int:
+        """Give the page its next frame, captured `ago` seconds ago; returns its number.
+
+        It shows its own number, unless there is an `image`.
+        """
         self.shown += 1
-        now = time.monotonic()
+        now = time.monotonic() - ago
         picture = numbered(self.shown) if image is None else image
         self.health.beat()
         self.page(Frame(picture, self.shown - 1, now, now, "/dev/video0"), list(readings))

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from emo_edge import loop
+from emo_edge.allocator import share_one_heap
 from emo_edge.board.life import signs_of_life
 from emo_edge.classifier import Classifier
 from emo_edge.detectors import best_detector, make_detector
@@ -41,6 +42,7 @@ def run_loop(
     outputs: Outputs,
 ) -> None:
     """Run to the end of the source or to a signal; the arguments are the options of `emo-edge`."""
+    share_one_heap()
     asked = _asked(size, fps)
     find = make_detector(detector, smallest_face)
     if tuned and backend == "auto" and threads is None:

@@ -18,7 +18,7 @@ class History:
     """Samples of the readings; not thread-safe."""
 
     def __init__(self) -> None:
-        self._samples: deque[tuple[float, list[Any]]] = deque(maxlen=KEPT_SAMPLES)
+        self._samples: deque[list[Any]] = deque(maxlen=KEPT_SAMPLES)
         self._sampled_at = self._seen_at = float("-inf")
         self.label_seconds: dict[str, float] = {}
 
@@ -35,9 +35,10 @@ class History:
         self._sampled_at = at
         for reading in moment.readings:
             shares = [round(100 * share) for share in reading.probabilities.values()]
-            sample = [round(at, 2), reading.track, reading.label, shares]
-            self._samples.append((at, sample))
+            self._samples.append([round(at, 2), reading.track, reading.label, shares])
+        while self._samples and self._samples[0][0] <= at - KEPT_SECONDS:
+            self._samples.popleft()
 
     def samples(self) -> list[list[Any]]:
         """Return [seconds, track, label, percent of each label] of the last `KEPT_SECONDS`."""
-        return [sample for at, sample in self._samples if at > self._seen_at - KEPT_SECONDS]
+        return list(self._samples)

@@ -16,6 +16,7 @@ from edge_runtime.streaming import number_of
 from edge_runtime.visiting import PATIENCE, Got, Visited, reading
 from emo_edge.contract import Image
 from emo_edge.sinks.page import pictures, site, wire
+from emo_edge.sinks.page.history import KEPT_SECONDS
 from running import wait_until
 
 
@@ -246,6 +247,15 @@ def test_who_opens_the_page_later_sees_the_last_minutes(visited: Visited) -> Non
     ((at, track, label, percent),) = hello["history"]
     assert (track, label, sum(percent), percent[LABELS.index("sad")]) == (1, "sad", 100, 80)
     assert hello["now"] - at == pytest.approx(0, abs=PATIENCE)
+
+
+def test_what_was_before_the_last_minutes_is_forgotten(visited: Visited) -> None:
+    for label, ago in (("sad", KEPT_SECONDS + 1), ("angry", KEPT_SECONDS / 2), ("happy", 0.0)):
+        visited.show(reading(label), ago=ago)
+        wait_until(lambda label=label: f'label="{label}"' in visited.ask("/metrics").body.decode())
+    with visited.events() as events:
+        _, hello = next(events)
+    assert [label for _, _, label, _ in hello["history"]] == ["angry", "happy"]
 
 
 def test_a_slow_listener_misses_readings_and_gets_the_newest(visited: Visited) -> None:
