@@ -16,17 +16,20 @@ from emo_edge.errors import OutputError
 
 
 @contextmanager
-def atomic_path(final: Path, *, private: bool = False) -> Iterator[Path]:
+def atomic_path(final: Path, *, private: bool = False, transient: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `final`; on success fsync it and rename it to `final`.
 
     The temporary name keeps the suffix, since OpenCV and Keras choose the format by it. What is
-    `private` can be read by its owner alone, from the first byte on.
+    `private` can be read by its owner alone, from the first byte on. What is done outlives a power
+    cut; of what is `transient`, replaced all the time, the one before may come back.
     Raises `OutputError` if the place cannot be written; whatever stood there before stays.
     """
     temporary = _temporary_beside(final)
     try:
         yield temporary
         _publish(temporary, final, private=private)
+        if not transient:  # a second write of the journal
+            sync_folder(final.parent)
     except OSError as error:
         raise OutputError(f"cannot write {final}: {error.strerror or error}") from error
     finally:
@@ -52,7 +55,7 @@ def _temporary_beside(final: Path) -> Path:
     try:
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        final.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(final.parent)
         handle, name = tempfile.mkstemp(
             dir=final.parent, prefix=f".{final.stem}.", suffix=final.suffix
         )
@@ -73,11 +76,25 @@ def _publish(temporary: Path, final: Path, *, private: bool) -> None:
     temporary.replace(final)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, so that they outlive a power cut."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder durable: fsync of a file does not promise its name."""
-    number = os.open(folder, os.O_RDONLY)
+    try:
+        number = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # one that may be written to, and not read
+        return
     try:
         os.fsync(number)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that promises no such thing
+            raise
     finally:
         os.close(number)
 

@@ -58,6 +58,30 @@ def test_a_finished_file_has_the_permissions_of_any_new_file(tmp_path: Path) -> 
     assert stat.S_IMODE((tmp_path / "shared.bin").stat().st_mode) == 0o640
 
 
+def test_bytes_names_and_new_folders_are_made_durable_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the disk then holds is seen in tests/device/test_powercut.py."""
+    final, synced, fsync = tmp_path / "etc" / "edge.toml", list[tuple[Path, bool]](), os.fsync
+
+    def seen(number: int) -> None:
+        synced.append((Path(f"/proc/self/fd/{number}").readlink(), final.exists()))
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    write_bytes(final, b"x")
+    folder, (temporary, early), name = synced
+    assert folder == (tmp_path, False)
+    assert (temporary.parent, temporary.suffix, early) == (final.parent, ".toml", False)
+    assert name == (final.parent, True)
+
+
+def test_a_folder_that_may_not_be_listed_is_written_to(tmp_path: Path) -> None:
+    (tmp_path / "drop").mkdir(mode=0o333)
+    write_bytes(tmp_path / "drop" / "x", b"x")
+    assert (tmp_path / "drop" / "x").read_bytes() == b"x"
+
+
 def test_a_place_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     with pytest.raises(OutputError, match=r"cannot write .*x\.json"):

@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from emo_edge.artifacts import require_writable, sync_folder
+from emo_edge.artifacts import make_folder, require_writable, sync_folder
 from emo_edge.errors import OutputError, UsageError
 from emo_edge.sinks.mending import mend
 from emo_edge.sinks.room import require_room
@@ -88,7 +88,7 @@ class Log:
 
     def _begin(self) -> None:
         """Open the file, in whatever state it is."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         how = os.O_RDWR | os.O_CREAT | os.O_APPEND
         if not _is_regular(self._path):
             # A pipe without a reader would hold up the opening, and a full one the writing.

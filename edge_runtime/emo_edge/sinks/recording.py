@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from emo_edge.annotate import annotate
-from emo_edge.artifacts import require_writable, sync_folder
+from emo_edge.artifacts import make_folder, require_writable, sync_folder
 from emo_edge.contract import Image
 from emo_edge.errors import OutputError, UsageError
 from emo_edge.pipeline import Reading
@@ -165,7 +165,7 @@ class Film:
 
 def _locked(partial: Path, target: Path) -> int:
     """Return a descriptor of the hidden file, which this process alone writes."""
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(partial.parent)
     file = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
     try:
         lock(file, target)

@@ -47,7 +47,7 @@ class Snapshot:
             return
         self._written_at = time.monotonic()
         (frame, readings), self._newest = self._newest, None
-        with atomic_path(self._target) as temporary:
+        with atomic_path(self._target, transient=True) as temporary:
             try:
                 written = cv2.imwrite(str(temporary), annotate(frame.image, readings))
             except cv2.error as error:  # too large for the format
