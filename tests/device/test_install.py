@@ -88,14 +88,16 @@ def alignments(library: Path) -> list[int]:
 
 @pytest.mark.parametrize(("system", "board"), PLACES)
 def test_the_doctor_finds_no_problem(guest: Guest, system: str, board: str) -> None:
-    done = guest(system).run(board, "emo-edge", "doctor", "--json")
+    userland = guest(system)
+    done = userland.run(board, "emo-edge", "doctor", "--json")
     assert_done(done)
     findings = {found["subject"]: found for found in map(json.loads, done.stdout.splitlines())}
     wanting = {name for name, found in findings.items() if found["verdict"] != "OK"}
     assert wanting <= {"detector", "tuning", "cameras", "permissions"}  # for the user to do
     assert findings["board"]["detail"].startswith(BOARDS[board].model)
     assert findings["temperature"]["detail"].startswith("48 C")
-    assert f"of {BOARDS[board].megahertz} MHz" in findings["governor"]["detail"]
+    if userland.suite.architecture == "arm64":  # 32-bit QEMU asks the host whether a file exists
+        assert f"of {BOARDS[board].megahertz} MHz" in findings["governor"]["detail"]
     kind = "fp16" if RUNTIMES[system].startswith("tflite_runtime") else "int8"
     assert f"{DEFAULT}-{kind}.tflite on {RUNTIMES[system]}" in findings["model"]["detail"]
     assert "golden vectors right" in findings["model"]["detail"]

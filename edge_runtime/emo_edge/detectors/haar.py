@@ -31,12 +31,12 @@ def haar(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
             1/16 and more, 17 of 21 of 1/12, 9 of 10 of 1/8.
     """
     path = _folder() / "haarcascade_frontalface_default.xml"
-    if not path.is_file() or (cascade := cv2.CascadeClassifier(str(path))).empty():
+    cascade = _load(path)
+    if cascade is None:
         raise UsageError(
             f"this OpenCV {cv2.__version__} has no Haar cascade at {path}; install opencv < 5, or "
             "for Debian's own python3-opencv: sudo apt install opencv-data"
         )
-
     long_side = round(HAAR_SMALLEST / smallest)
 
     def detect(image: Image) -> list[Box]:
@@ -64,3 +64,12 @@ def _folder() -> Path:
         return Path(import_module("cv2.data").haarcascades)
     except ModuleNotFoundError:
         return DEBIAN_CASCADES
+
+
+def _load(path: Path) -> cv2.CascadeClassifier | None:
+    try:
+        path.open("rb").close()  # else OpenCV says in its own words that it cannot
+    except OSError:
+        return None
+    cascade = cv2.CascadeClassifier(str(path))
+    return None if cascade.empty() else cascade
