@@ -22,6 +22,7 @@ from emo_train.callbacks import Backup, KeepBest, Record, Reseed, read_history, 
 from emo_train.compiling import as_float32, build, compile_for
 from emo_train.data import Dataset
 from emo_train.distillation import joined
+from emo_train.fused import fused_batch_normalization
 from emo_train.models.weights import NONE
 from emo_train.optimizers import Plateau
 from emo_train.progress import Progress
@@ -63,7 +64,7 @@ def fit(
         model = build(dataset, recipe, NONE if (run / BACKUP).exists() else recipe.weights)
         done = _restore(model, run, recipe, steps, distil=distil)
     best = KeepBest(run / BEST, run / HISTORY, recipe.select_by, recipe.patience)
-    with Progress(recipe.epochs, steps, recipe.select_by) as progress:
+    with Progress(recipe.epochs, steps, recipe.select_by) as progress, fused_batch_normalization():
         while done < recipe.epochs and not best.has_ended():
             stage = stage_of(stages(recipe), done)
             if done == stage.first:
