@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from emo_edge.contract import Probabilities, probabilities
 from emo_edge.faces import Faces
@@ -57,7 +58,10 @@ def evaluate(
 ) -> Evaluation:
     """Calibrate on the validation split, score the evaluation split, and say how both were done."""
     selecting, scored = dataset.splits["validation"], dataset.splits[dataset.evaluation]
-    temperature = fit_temperature(logits_of(model, selecting.pixels), selecting.targets)
+    # Against the answers that count as right: votes that differ (soft targets) would ask for the
+    # confidence of a split jury in faces that the net gets right.
+    right = np.eye(len(spec.labels), dtype=np.float32)[selecting.truth]
+    temperature = fit_temperature(logits_of(model, selecting.pixels), right)
     if at_bound(temperature):
         warn(
             f"the temperature ended at the bound of its search ({temperature:g}): confidences are "
