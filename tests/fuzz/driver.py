@@ -15,14 +15,14 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from emo_edge.errors import EmoError
 from fuzz.door import Door
 
-HANG_SECONDS = 30.0  # for one input, on a busy machine
+HANG_SECONDS = 30.0  # for one input; see `_clock`
 MEMORY_BYTES = 3 << 30  # of addresses: a bomb ends in a MemoryError
 LAST_WORDS = 9000
 
@@ -104,14 +104,14 @@ class State:
 
 def _wait(pid: int, state: State) -> str:
     """Wait for a worker; return what ended it before its work was done, "" if nothing."""
-    number, since = state.number, time.monotonic()
+    number, since = state.number, _clock(pid)
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             break
         if state.number != number:
-            number, since = state.number, time.monotonic()
-        elif time.monotonic() - since > HANG_SECONDS:
+            number, since = state.number, _clock(pid)
+        elif _clock(pid) - since > HANG_SECONDS:
             os.kill(pid, signal.SIGABRT)  # so that the fault handler says where
             os.waitpid(pid, 0)
             return f"no answer within {HANG_SECONDS:.0f} s"
@@ -119,6 +119,14 @@ def _wait(pid: int, state: State) -> str:
     if os.WIFSIGNALED(status):
         return f"killed by signal {os.WTERMSIG(status)}"
     return f"exit code {os.WEXITSTATUS(status)}" if os.WEXITSTATUS(status) else ""
+
+
+def _clock(pid: int) -> float:
+    """Return seconds that stand still while a process is ready to go on but has no processor."""
+    with suppress(OSError):  # a kernel that does not tell, or the process is gone
+        waited = int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+        return time.monotonic() - waited / 1e9
+    return time.monotonic()
 
 
 def _work(door: Door, seed: int, numbers: range, folder: Path, state: State) -> None:
