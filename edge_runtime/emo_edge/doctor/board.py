@@ -33,7 +33,8 @@ DAY = 86_400.0
 def examine(root: Path = ROOT) -> Iterator[Finding]:
     """Yield the findings about the board."""
     state = read_board(root)
-    names = [name for name in (board_model(root), cpu_model(root)) if name]
+    # A Raspberry Pi calls its processor by the board's name.
+    names = dict.fromkeys(name for name in (board_model(root), cpu_model(root)) if name)
     yield Finding("OK", "board", ", ".join(names) or "unknown")
     yield _temperature(state, throttle_celsius(root))
     yield _throttling(state)
