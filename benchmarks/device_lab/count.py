@@ -14,7 +14,7 @@ import os
 import subprocess
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,12 +84,14 @@ class Lab:
         self.userland, self.plugin, self.work = userland, plugin, work
         self.frames, self.detectors = frames, detectors
 
-    def count(self, model: Path, board: str, suite: str, backend: str) -> dict[str, Any]:
-        """Return millions of instructions; the same numbers every time."""
+    def count(
+        self, models: Sequence[Path], board: str, suite: str, backend: str
+    ) -> list[dict[str, Any]]:
+        """Return millions of instructions of every model; the same numbers every time."""
         BOARDS[board].write(self.userland.root)
         log = self.work / "marks.log"
         log.unlink(missing_ok=True)
-        told = self._guest(board, log, self.frames, model, backend, *self.detectors)
+        told = self._guest(board, log, self.frames, backend, ",".join(self.detectors), *models)
         marks = [
             int(line.split()[2])
             for line in log.read_text(encoding="utf-8").splitlines()
@@ -101,14 +103,17 @@ class Lab:
         counts = defaultdict(list)
         for name, begin, end in zip(spans, marks[::2], marks[1::2], strict=True):
             counts[name].append(end - begin)
-        return {
-            **identity(model),
+        conditions = {
             "board": BOARDS[board].model,
             "cpu": BOARDS[board].cpu,
             "suite": suite,
             "runtime": told["runtime"],
-            "million_instructions": _summary(counts, self.detectors),
         }
+        summaries = _summaries(counts, self.detectors)
+        return [
+            {**identity(model), **conditions, "million_instructions": summary}
+            for model, summary in zip(models, summaries, strict=True)
+        ]
 
     def _guest(self, board: str, log: Path, *words: object) -> dict[str, Any]:
         counting = ("-d", "plugin", "-D", log, "-plugin", self.plugin)
@@ -132,40 +137,49 @@ class Lab:
         return told
 
 
-def _summary(counts: dict[str, list[int]], detectors: tuple[str, ...]) -> dict[str, float]:
-    """Return millions; those of a frame are the mean of a cycle, less what marking itself takes."""
+def _summaries(
+    counts: Mapping[str, list[int]], detectors: tuple[str, ...]
+) -> Iterator[dict[str, float]]:
+    """Yield each model's millions; those of a frame are the mean of a cycle.
+
+    Frames were read with the first model: what else is executed for them does not depend on it.
+    What marking itself takes is left out.
+    """
     nothing = min(counts["nothing"])
 
     def total(name: str) -> int:
         return sum(count - nothing for count in counts[name])
 
-    found = {"invoke": total("invoke"), "jpeg": total("jpeg")}
-    for name in detectors:
-        frame = f"{name} frame"
-        cycle = len(counts[frame])
-        parts = total(f"{frame}: detect") + total(f"{frame}: invoke")
-        found[f"{name} search"] = total(f"{name} search")
-        found[frame] = round(total(frame) / cycle)
-        found[f"{frame}: own"] = round((total(frame) - parts) / cycle)
-    return {name: round(count / 1e6, 3) for name, count in found.items()}
+    for invoke in (count - nothing for count in counts["invoke"]):
+        found = {"invoke": invoke, "jpeg": total("jpeg")}
+        for name in detectors:
+            frame = f"{name} frame"
+            cycle, invoked = len(counts[frame]), counts[f"{frame}: invoke"]
+            rest = total(frame) - total(f"{frame}: invoke")
+            found[f"{name} search"] = total(f"{name} search")
+            found[frame] = round((rest + len(invoked) * invoke) / cycle)
+            found[f"{frame}: own"] = round((rest - total(f"{frame}: detect")) / cycle)
+        yield {name: round(count / 1e6, 3) for name, count in found.items()}
 
 
 def count_all(models: Sequence[Path], labs: Mapping[str, Lab], boards: Sequence[str]) -> Outcome:
     """Count every model on every runtime of every userland (by suite), as every board."""
 
-    def job(path: Path, board: str, suite: str, runtime: str) -> Job:
-        told = f"{path.stem} on {board}, {suite}, {runtime}"
-        return told, lambda: labs[suite].count(path, board, suite, runtime)
+    def job(board: str, suite: str, runtime: str) -> Job:
+        told = f"{board}, {suite}, {runtime}"
+        return told, lambda: {"models": labs[suite].count(models, board, suite, runtime)}
 
     jobs = [
-        job(path, board, suite, runtime)
-        for path in models
+        job(board, suite, runtime)
         for suite, lab in labs.items()
         for runtime in filter(lab.userland.has, RUNTIMES)
         for board in boards
     ]
+    done = measure_all("instructions", jobs)
+    by_model = zip(*(result["models"] for result in done.results), strict=True)
+    results = [result for same in by_model for result in same]
     # That this machine was busy meanwhile says nothing of counts.
-    return dataclasses.replace(measure_all("instructions", jobs), warnings=[])
+    return dataclasses.replace(done, results=results, warnings=[])
 
 
 def report(outcome: Outcome) -> str:
