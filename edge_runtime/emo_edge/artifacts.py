@@ -14,6 +14,8 @@ from typing import Any
 
 from emo_edge.errors import OutputError
 
+PIECE_BYTES = 1 << 20
+
 
 @contextmanager
 def atomic_path(final: Path, *, private: bool = False, transient: bool = False) -> Iterator[Path]:
@@ -113,11 +115,21 @@ def write_json(final: Path, content: Mapping[str, Any]) -> None:
 
 def read_at_most(path: Path, limit: int) -> bytes:
     """Return what a file holds; raises `OSError` if it is more (a device may never end)."""
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
+    content = read_beginning(path, limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB")
     return content
+
+
+def read_beginning(path: Path, size: int) -> bytes:
+    """Return the first `size` bytes of a file, or all of a smaller one; raises `OSError`."""
+    pieces: list[bytes] = []
+    with path.open("rb") as file:
+        # Not all at once: Python would ask for the whole size first, a board's whole memory.
+        while size > 0 and (piece := file.read(min(size, PIECE_BYTES))):
+            pieces.append(piece)
+            size -= len(piece)
+    return b"".join(pieces)
 
 
 def sha256(content: bytes) -> str:

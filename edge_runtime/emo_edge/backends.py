@@ -110,7 +110,7 @@ class Interpreter:
         self.output_shape = tuple(int(n) for n in self._output["shape"])
         self.input_dtype = np.dtype(self._input["dtype"])
         self._table = pixel_table(self.input_dtype, self._input["quantization"], input_range)
-        self._buffer = np.zeros(self.input_shape, self.input_dtype)
+        self._indices = np.zeros(self.input_shape, np.intp)  # numpy would make it anew every time
         self._dequantise = _dequantiser(self._output)
 
     def delegates(self) -> int:
@@ -143,9 +143,11 @@ class Interpreter:
 
     def feed(self, pixels: Image) -> None:
         """Hand `pixels` to the runtime in the model's input type: the first step of `run`."""
-        # mode="clip" is what lets numpy write into the buffer without a copy
-        np.take(self._table, pixels, out=self._buffer, mode="clip")
-        self._engine.set_tensor(self._input["index"], self._buffer)
+        # Straight into the runtime's memory: no copy, and with mode="clip" none by numpy either.
+        # Nobody may keep that view: the runtime does not run while one is held.
+        tensor = self._engine.tensor(self._input["index"])()
+        np.copyto(self._indices, pixels)
+        np.take(self._table, self._indices, out=tensor, mode="clip")
 
     def invoke(self) -> None:
         """Let the runtime work on what it was fed: the second step of `run`."""
@@ -156,7 +158,7 @@ class Interpreter:
 
     def outputs(self) -> NDArray[np.float32]:
         """Return the real-valued outputs float32[n] of the last `invoke`: the third step."""
-        return self._dequantise(self._engine.get_tensor(self._output["index"])[0])
+        return self._dequantise(self._engine.tensor(self._output["index"])()[0])  # a copy
 
 
 def pixel_table(

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_edge.artifacts import read_beginning
 from emo_edge.errors import DataError
 from emo_edge.spec import ModelSpec
 
@@ -49,8 +50,7 @@ def read_image(path: Path | str) -> Image:
     Raises `DataError` if the file is missing or is not a picture (see `decode_image`).
     """
     try:
-        with Path(path).open("rb") as file:
-            encoded = file.read(MAX_PICTURE_BYTES + 1)
+        encoded = read_beginning(Path(path), MAX_PICTURE_BYTES + 1)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     return decode_image(encoded, str(path))

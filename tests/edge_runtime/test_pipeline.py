@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from emo_edge.contract import Box, Image, Probabilities
 from emo_edge.detectors import make_detector
 from emo_edge.detectors.following import SEARCH_SECONDS, Following
 from emo_edge.pipeline import Classify
-from emo_edge.sources import Source
+from emo_edge.sources import Source, open_source
 from emo_edge.tracking import Smoothing, iou
 
 SPEC = ModelSpec(labels=("calm", "happy"), height=48, width=48, threshold=0.6)
@@ -110,6 +111,17 @@ def test_the_age_of_a_reading_is_counted_from_the_grab_of_its_frame(
     film = source("stills", [BLANK])
     ((_, (reading,)),) = readings(film, one_face, always(1, 0), SPEC)
     assert reading.ready_at - reading.captured_at == pytest.approx(0.25)
+
+
+def test_what_a_user_keeps_of_a_video_stays_as_it_was_given(video: Path) -> None:
+    classifier, kept = Classifier(INT8), []
+    with open_source(str(video)) as film:
+        for frame, found in readings(film, make_detector("haar"), classifier, classifier.spec):
+            kept.append((frame, frame.image.copy(), found, copy.deepcopy(found)))
+    assert len(kept) > 10 and any(found for _, _, found, _ in kept)
+    for frame, image, found, as_given in kept:
+        np.testing.assert_array_equal(frame.image, image)
+        assert found == as_given
 
 
 def test_three_faces_keep_their_numbers_and_expressions_with_the_real_parts() -> None:

@@ -46,11 +46,13 @@ class Following:
     due, because detectors blink.
 
     Args:
-        detector: Is given whole frames and, in between, patches of them.
+        detector: Is given whole frames and, in between, patches of them. It may not keep a patch:
+            the next one takes its place.
     """
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
+        self._patch: Image | None = None
         self._seen: list[Box] = []
         self._missing: list[Box] = []
         self._searched_at = self._looked_at = -math.inf
@@ -97,11 +99,11 @@ class Following:
         # One size for all patches: the cost does not depend on how near a face is.
         zoom = PATCH_SIDE / max(patch.shape[:2])
         size = [max(1, round(pixels * zoom)) for pixels in (patch.shape[1], patch.shape[0])]
-        resized = cv2.resize(patch, size, interpolation=cv2.INTER_LINEAR_EXACT)
-        small = np.asarray(resized, np.uint8)
+        resized = cv2.resize(patch, size, self._patch, interpolation=cv2.INTER_LINEAR_EXACT)
+        self._patch = np.asarray(resized, np.uint8)  # the next one goes where this one was
         found = [
             Box(left + b.x / zoom, top + b.y / zoom, b.w / zoom, b.h / zoom, b.score)
-            for b in self._detector(small)
+            for b in self._detector(self._patch)
         ]
         same = [box for box in found if iou(box, face) >= SAME_FACE]
         return max(same, key=lambda box: iou(box, face), default=None)
