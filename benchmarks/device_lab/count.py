@@ -15,6 +15,8 @@ import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,12 +86,10 @@ class Lab:
         self.userland, self.plugin, self.work = userland, plugin, work
         self.frames, self.detectors = frames, detectors
 
-    def count(
-        self, models: Sequence[Path], board: str, suite: str, backend: str
-    ) -> list[dict[str, Any]]:
-        """Return millions of instructions of every model; the same numbers every time."""
+    def count(self, models: Sequence[Path], board: str, suite: str, backend: str) -> dict[str, Any]:
+        """Return millions of instructions by model (`models`); the same numbers every time."""
         BOARDS[board].write(self.userland.root)
-        log = self.work / "marks.log"
+        log = self.work / f"marks-{suite}.log"
         log.unlink(missing_ok=True)
         told = self._guest(board, log, self.frames, backend, ",".join(self.detectors), *models)
         marks = [
@@ -110,10 +110,12 @@ class Lab:
             "runtime": told["runtime"],
         }
         summaries = _summaries(counts, self.detectors)
-        return [
-            {**identity(model), **conditions, "million_instructions": summary}
-            for model, summary in zip(models, summaries, strict=True)
-        ]
+        return {
+            "models": [
+                {**identity(model), **conditions, "million_instructions": summary}
+                for model, summary in zip(models, summaries, strict=True)
+            ]
+        }
 
     def _guest(self, board: str, log: Path, *words: object) -> dict[str, Any]:
         counting = ("-d", "plugin", "-D", log, "-plugin", self.plugin)
@@ -164,18 +166,17 @@ def _summaries(
 
 def count_all(models: Sequence[Path], labs: Mapping[str, Lab], boards: Sequence[str]) -> Outcome:
     """Count every model on every runtime of every userland (by suite), as every board."""
-
-    def job(board: str, suite: str, runtime: str) -> Job:
-        told = f"{board}, {suite}, {runtime}"
-        return told, lambda: {"models": labs[suite].count(models, board, suite, runtime)}
-
-    jobs = [
-        job(board, suite, runtime)
-        for suite, lab in labs.items()
-        for runtime in filter(lab.userland.has, RUNTIMES)
-        for board in boards
-    ]
-    done = measure_all("instructions", jobs)
+    with ExitStack() as stack:
+        jobs = list[Job]()
+        for suite, lab in labs.items():
+            # A userland is one board at a time; another one may be another board meanwhile.
+            hand = ThreadPoolExecutor(1)
+            stack.callback(hand.shutdown, cancel_futures=True)
+            for runtime in filter(lab.userland.has, RUNTIMES):
+                for board in boards:
+                    counted = hand.submit(lab.count, models, board, suite, runtime)
+                    jobs.append((f"{board}, {suite}, {runtime}", counted.result))
+        done = measure_all("instructions", jobs)
     by_model = zip(*(result["models"] for result in done.results), strict=True)
     results = [result for same in by_model for result in same]
     # That this machine was busy meanwhile says nothing of counts.
