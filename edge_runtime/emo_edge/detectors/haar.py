@@ -43,7 +43,8 @@ def haar(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         scale = min(1.0, long_side / max(grey.shape))
         if scale < 1.0:
-            grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            size = [max(1, round(side * scale)) for side in reversed(grey.shape)]
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         boxes, _, weights = cascade.detectMultiScale3(
             grey,
             scaleFactor=HAAR_SCALE_FACTOR,

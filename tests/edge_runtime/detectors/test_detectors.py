@@ -46,7 +46,9 @@ def test_the_surest_face_is_first(name: str) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("shape", [(240, 320, 3), (8, 8, 3), (2000, 10, 3), (10, 2000, 3)])
+@pytest.mark.parametrize(
+    "shape", [(240, 320, 3), (8, 8, 3), (2000, 10, 3), (10, 2000, 3), (1, 4000, 3), (4000, 1, 3)]
+)
 def test_there_is_no_face_on_a_blank_wall(name: str, shape: tuple[int, int, int]) -> None:
     assert list(make_detector(name)(np.full(shape, 127, np.uint8))) == []
 
