@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from emo_edge.artifacts import read_at_most, sha256, write_json
 from emo_edge.backends import BACKENDS
@@ -52,7 +53,7 @@ def conditions() -> dict[str, str | None]:
         "machine": platform.machine(),
         "Python": platform.python_version(),
         "emo-toolkit": __version__,
-        "numpy": importlib.metadata.version("numpy"),
+        "numpy": np.__version__,
     }
     return found | {b.name: b.version for b in BACKENDS.values() if b.installed}
 

@@ -7,10 +7,13 @@ import hmac
 import ipaddress
 import secrets
 import socket
-from email.message import Message
+from typing import TYPE_CHECKING
 
 from emo_edge.errors import UsageError
 from emo_edge.sinks.page.address import Address
+
+if TYPE_CHECKING:
+    from email.message import Message
 
 LEAST_TOKEN = 16  # characters; a generated one has 32
 COOKIE_SECONDS = 30 * 24 * 3600
