@@ -80,7 +80,7 @@ def main(folder: str, backend: str, detectors: str, *models: str) -> None:
     for classifier in classifiers:
         third("invoke", classifier.classify, prepare(images[0], classifier.spec))
     third("jpeg", lambda: cv2.imdecode(encoded, cv2.IMREAD_COLOR))
-    for name in detectors.split(","):
+    for name in filter(None, detectors.split(",")):
         detect = make_detector(name)
         third(f"{name} search", detect, images[0])
         film(name, detect, classifiers[0], images, marks)
