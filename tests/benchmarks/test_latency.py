@@ -221,6 +221,14 @@ def test_nothing_is_written_if_no_model_could_be_measured(tmp_path: Path) -> Non
     assert not out.exists()
 
 
+def test_a_net_is_measured_in_the_file_that_each_runtime_gets(tmp_path: Path) -> None:
+    out = tmp_path / "latency.json"
+    points = ("--backends", "tflite_runtime,ai_edge_litert", "--seconds", "0")
+    assert_done(run("emo-bench", "latency", "micro", *points, "--detector", "none", "--json", out))
+    files = [result["model"] for result in json.loads(out.read_text())["results"]]
+    assert files == ["micro-fp16.tflite", "micro-int8.tflite"]
+
+
 def test_a_plain_model_is_measured_with_labels_given(tmp_path: Path) -> None:
     plain, labels = tmp_path / "plain.tflite", tmp_path / "labels.txt"
     model = read_model(FLOAT32)

@@ -50,7 +50,15 @@ def pipeline(
         require_writable(plot)
     seconds = duration if soak is None else 3600 * soak
     plan = Plan(
-        source, find_model(model), detector, backend, threads, seconds, frames, preload, page
+        source,
+        find_model(model, backend),
+        detector,
+        backend,
+        threads,
+        seconds,
+        frames,
+        preload,
+        page,
     )
     outcome = measure_all("pipeline", [(source, lambda: measure(plan))])
     # Only now: it would be counted in the memory of the loop.
