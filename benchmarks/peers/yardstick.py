@@ -2,7 +2,7 @@
 
 python yardstick.py FOLDER
 
-writes mobilenetv2-0.35-float32.tflite, -fp16.tflite and -int8.tflite there, with 8 classes. Its
+writes mobilenetv2-0.35-float32.tflite, -fp16.tflite and -int8.tflite there, with 7 classes. Its
 answers mean nothing; int8 is calibrated on noise.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SHAPE = (96, 96, 3)
-CLASSES = 8
+CLASSES = 7  # FER2013
 CALIBRATION_PICTURES = 100
 
 
