@@ -237,7 +237,8 @@ def test_a_plain_model_is_measured_with_labels_given(tmp_path: Path) -> None:
     labels.write_text("\n".join(model.spec.labels))
     options = ("--mlperf", "--seconds", "0")
     given = ("--model-labels", labels, "--input-range", "0", "255")
-    assert_done(run("emo-bench", "latency", plain, *options, *given))
+    assert_done(run("emo-bench", "latency", plain, INT8, *options, *given))
+    assert_refused(run("emo-bench", "latency", INT8, *options, *given), 2, "carries its own")
     assert_refused(run("emo-bench", "latency", plain, *options), 2, "labels")
 
 

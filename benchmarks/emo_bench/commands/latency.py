@@ -74,7 +74,8 @@ def latency(
                 mlperf,
                 per_op,
             )
-            return task.name, lambda: measure(task)
+            # Beside plain models others may stand, which carry labels and range of their own.
+            return task.name, lambda: measure(task if len(models) == 1 else task.for_its_file())
 
         jobs = [job(model, *point) for model in models for point in points]
         outcome = measure_all("latency", jobs)

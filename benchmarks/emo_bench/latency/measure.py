@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ from emo_bench.statistics import (
     instability,
 )
 from emo_edge.errors import EmoError
+from emo_edge.modelfile import read_model
 
 # Between processes times differ more than within one (memory layout, clocks): pyperf's finding.
 PROCESSES = 5
@@ -67,6 +69,11 @@ class Task:
     def name(self) -> str:
         """The task in a few words."""
         return f"{self.model.name} on {self.backend}, {self.threads} thread(s)"
+
+    def for_its_file(self) -> Task:
+        """Return the task without the labels and range that a file with its own refuses."""
+        own = read_model(self.model).spec is not None
+        return dataclasses.replace(self, labels=None, input_range=None) if own else self
 
     def to_json(self) -> dict[str, Any]:
         """Return the task for another process."""
