@@ -20,10 +20,13 @@ from emo_train.synthetic import EXPRESSIONS, draw_identity, face_crop, write_vid
 from running import Outcome, assert_done, run
 
 FACES = 24
-# tflite-runtime's int8 kernels do not round alike on Arm and x86. Seen for the shipped model over
-# these faces: at most 0.026 (0.002 in the mean), LiteRT against tflite-runtime 0.047 (0.003); top-1
-# always equal. A wrong kernel, or another preparation of the picture, is off by far more.
+# The runtimes' int8 kernels do not round alike, on Arm and x86 neither. Seen for the shipped models
+# over these faces, LiteRT against tflite-runtime on x86: at most 0.057 (0.004 in the mean). A wrong
+# kernel, or another preparation of the picture, is off by far more.
 LARGEST_DIFFERENCE, MEAN_DIFFERENCE = 0.1, 0.01
+# A face whose two best answers lie closer together than that is a tie (drawn faces are strange to
+# nets that learned photographs); most are none.
+LEAST_DECIDED = FACES * 2 // 3
 # Haar's window grows by a tenth or more a step: a box may be one such step off, in its width.
 BOX_DIFFERENCE = 0.1
 
@@ -71,11 +74,14 @@ def test_faces_are_classified_as_on_x86(
     userland = guest(system)
     options = ("--source", faces, "--detector", "none", "--model", model)
     here = answers(readings(run, *options))
+    second, first = np.sort(here, axis=1)[:, -2:].T
+    decided = first - second > LARGEST_DIFFERENCE
     assert len(here) == FACES
+    assert decided.sum() >= LEAST_DECIDED
     on_board = functools.partial(userland.run, board, beside=True)
     for runtime in filter(userland.has, RUNTIMES):
         there = answers(readings(on_board, *options, "--backend", runtime))
-        assert (there.argmax(axis=1) == here.argmax(axis=1)).all(), runtime
+        assert (there.argmax(axis=1) == here.argmax(axis=1))[decided].all(), runtime
         difference = np.abs(there - here)
         assert difference.max() <= LARGEST_DIFFERENCE, runtime
         assert difference.mean() <= MEAN_DIFFERENCE, runtime
