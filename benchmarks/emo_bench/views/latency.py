@@ -28,7 +28,11 @@ def operator_grid(result: Result) -> Grid:
     if "whole" not in made:
         title = f"{subject}: operators ({made['macs'] / 1e6:.1f} MMAC); for their times: --per-op"
         return Grid(title, columns, [_operator(op) for op in made["list"]], left=3)
-    rows = [(*_operator(op), *_time(op["milliseconds"], made)) for op in made["list"]]
+    # One without times works on weights alone: once, not for every face.
+    timed = [op for op in made["list"] if op["milliseconds"] is not None]
+    rows = [(*_operator(op), *_time(op["milliseconds"], made)) for op in timed]
+    if once := len(made["list"]) - len(timed):
+        rows.append((f"{once} on weights alone, once", "", "", "", "", "", "-", "-", "-"))
     for piece in made["partitions"]:
         name = f"{len(piece['operators'])} in one delegate"
         rows.append((name, "", "yes", "", "", "", *_time(piece["milliseconds"], made)))
@@ -50,9 +54,7 @@ def _operator(op: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _time(times: dict[str, float] | None, made: dict[str, Any]) -> tuple[str, str, str]:
-    if times is None:  # it works on weights alone: once, not for every face
-        return "-", "-", "-"
+def _time(times: dict[str, float], made: dict[str, Any]) -> tuple[str, str, str]:
     share = times["median"] / made["whole"]["median"]
     return f"{times['median']:.4f}", f"{times['low']:.4f} - {times['high']:.4f}", f"{share:.1%}"
 
