@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from emo_edge.contract import Probabilities, probabilities
-from emo_edge.faces import Faces
+from emo_edge.faces import Faces, one_hot
 from emo_edge.messages import warn
 from emo_edge.metrics import confusion, summary
 from emo_edge.runfolder import (
@@ -60,7 +59,7 @@ def evaluate(
     selecting, scored = dataset.splits["validation"], dataset.splits[dataset.evaluation]
     # Against the answers that count as right: votes that differ (soft targets) would ask for the
     # confidence of a split jury in faces that the net gets right.
-    right = np.eye(len(spec.labels), dtype=np.float32)[selecting.truth]
+    right = one_hot(selecting.truth, len(spec.labels))
     temperature = fit_temperature(logits_of(model, selecting.pixels), right)
     if at_bound(temperature):
         warn(
