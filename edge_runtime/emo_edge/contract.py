@@ -118,6 +118,12 @@ def _reduced(image: Image, parts: int) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def scaled_size(image: Image, scale: float) -> tuple[int, int]:
+    """Return width and height, at least a pixel each, of a picture at `scale` (as OpenCV asks)."""
+    height, width = image.shape[:2]
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
 def prepare(image: Image, spec: ModelSpec, box: Box | None = None) -> Image:
     """Return the pixels that the model of `spec` is fed for one face.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from emo_edge.contract import Box, Image
+from emo_edge.contract import Box, Image, scaled_size
 from emo_edge.detectors import Detector
 from emo_edge.tracking import Smoothing, iou, match_boxes
 
@@ -98,7 +98,7 @@ class Following:
         left, top, patch = _cut(image, face)
         # One size for all patches: the cost does not depend on how near a face is.
         zoom = PATCH_SIDE / max(patch.shape[:2])
-        size = [max(1, round(pixels * zoom)) for pixels in (patch.shape[1], patch.shape[0])]
+        size = scaled_size(patch, zoom)
         resized = cv2.resize(patch, size, self._patch, interpolation=cv2.INTER_LINEAR_EXACT)
         self._patch = np.asarray(resized, np.uint8)  # the next one goes where this one was
         found = [

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from emo_edge.contract import Box, Image
+from emo_edge.contract import Box, Image, scaled_size
 from emo_edge.errors import UsageError
 from emo_edge.smallest import SMALLEST_FACE
 
@@ -43,8 +43,7 @@ def haar(smallest: float = SMALLEST_FACE) -> Callable[[Image], list[Box]]:
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
         scale = min(1.0, long_side / max(grey.shape))
         if scale < 1.0:
-            size = [max(1, round(side * scale)) for side in reversed(grey.shape)]
-            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+            grey = cv2.resize(grey, scaled_size(image, scale), interpolation=cv2.INTER_AREA)
         boxes, _, weights = cascade.detectMultiScale3(
             grey,
             scaleFactor=HAAR_SCALE_FACTOR,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from emo_edge.contract import Box, Image
+from emo_edge.contract import Box, Image, scaled_size
 from emo_edge.detectors.fetch import read_yunet
 from emo_edge.errors import UsageError
 from emo_edge.smallest import SMALLEST_FACE
@@ -75,7 +75,7 @@ def _reduced(image: Image, long_side: int) -> tuple[Image, float, float]:
     """Return what is searched, and how many pixels of `image` one of its is across and down."""
     height, width = image.shape[:2]
     scale = min(1.0, long_side / max(height, width))
-    columns, rows = max(1, round(width * scale)), max(1, round(height * scale))
+    columns, rows = scaled_size(image, scale)
     if scale < 1.0:
         small = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
         image = np.asarray(small, np.uint8)

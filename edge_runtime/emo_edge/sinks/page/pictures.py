@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from emo_edge.annotate import annotate
-from emo_edge.contract import Box, Image
+from emo_edge.contract import Box, Image, scaled_size
 from emo_edge.sinks.page.latest import Latest, Moment
 
 PICTURES_PER_SECOND = 15.0
@@ -99,8 +99,8 @@ def plain(moment: Moment) -> Image:
     scale = LONG_SIDE / max(image.shape[:2])
     if scale >= 1:
         return image
-    size = [max(1, round(side * scale)) for side in (image.shape[1], image.shape[0])]
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small = cv2.resize(image, scaled_size(image, scale), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
 
 
 def annotated(moment: Moment) -> Image:
