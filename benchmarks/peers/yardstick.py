@@ -8,17 +8,21 @@ answers mean nothing; int8 is calibrated on noise.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 SHAPE = (96, 96, 3)
 CLASSES = 7  # FER2013
 CALIBRATION_PICTURES = 100
 
 
-def main(folder: str) -> None:
+def main(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, writable=True)],
+) -> None:
     """Write the files."""
     import keras
     import numpy as np
@@ -46,10 +50,10 @@ def main(folder: str) -> None:
                 converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
                 converter.inference_input_type = tf.uint8
                 converter.inference_output_type = tf.uint8
-            out = Path(folder) / f"mobilenetv2-0.35-{kind}.tflite"
+            out = folder / f"mobilenetv2-0.35-{kind}.tflite"
             out.write_bytes(converter.convert())
             print(out)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    typer.run(main)
