@@ -110,6 +110,9 @@ class Pipe:
                 pipe.close()
 
     def _last_words(self) -> str:
+        # The end of the pictures may be noticed together with what was said before it.
+        for pipe in select.select(self._pipes[1:], [], [], 0)[0]:
+            self._add(pipe, os.read(pipe, PIECE))
         lines = self._words.decode("utf-8", "replace").splitlines()
         said = [line.strip() for line in lines if line.strip()]
         return f": {said[-1]}" if said else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -100,6 +101,14 @@ def test_what_the_program_said_last_is_the_reason(install: Install) -> None:
     install('sys.stderr.write("ERROR: *** no cameras available ***\\n"); sys.exit(255)')
     with pytest.raises(SourceError, match="no cameras available"), open_source("rpicam"):
         pass
+
+
+def test_the_reason_is_told_though_the_end_is_noticed_with_it(install: Install) -> None:
+    install('sys.stderr.write("ERROR: *** no cameras available ***\\n"); sys.exit(255)')
+    pipe = Rpicam("rpicam", 0, Asked()).open()
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)  # both pipes have something to say now
+    with closing(pipe), pytest.raises(SourceError, match="no cameras available"):
+        pipe.read()
 
 
 def test_a_program_that_cannot_be_run_is_refused(install: Install) -> None:
