@@ -45,7 +45,7 @@ def stream(
     """
     find = make_detector(detector)
     classifier = Classifier(
-        find_model(str(model), backend),
+        find_model(str(model)),
         labels=labels,
         input_range=input_range,
         backend=backend,

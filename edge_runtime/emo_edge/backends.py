@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from emo_edge.contract import Image
 from emo_edge.errors import ModelError, UsageError
 from emo_edge.messages import hushed
+from emo_edge.xnnpack import EightBitDelegate, library_of
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,7 @@ class Interpreter:
     ) -> None:
         self.backend = backend
         try:
-            with hushed():
-                engine = importlib.import_module(backend.module).Interpreter
-                self._engine = engine(model_content=flatbuffer, num_threads=threads)
-                self._engine.allocate_tensors()
+            self._engine = load_engine(flatbuffer, backend, threads)
             inputs, outputs = self._engine.get_input_details(), self._engine.get_output_details()
         # MemoryError: a damaged model asks for more than there is.
         except (ValueError, RuntimeError, MemoryError) as error:
@@ -159,6 +158,27 @@ class Interpreter:
     def outputs(self) -> NDArray[np.float32]:
         """Return the real-valued outputs float32[n] of the last `invoke`: the third step."""
         return self._dequantise(self._engine.tensor(self._output["index"])()[0])  # a copy
+
+
+def load_engine(flatbuffer: bytes, backend: Backend, threads: int) -> Any:
+    """Return the runtime's own interpreter, allocated, with 8-bit operators on XNNPACK too.
+
+    Raises what the runtime raises: ValueError, RuntimeError or MemoryError.
+    """
+    with hushed():
+        runtime = importlib.import_module(backend.module)
+        options = {"model_content": flatbuffer, "num_threads": threads}
+        library = library_of(runtime)
+        engine = None
+        if library is not None:
+            delegates = [EightBitDelegate(library, threads)]
+            # XNNPACK refuses what it cannot compute (scales too far apart); the runtime's own
+            # kernels may. Doctor, tune and inspect tell where a model runs.
+            with suppress(RuntimeError):
+                engine = runtime.Interpreter(**options, experimental_delegates=delegates)
+        engine = engine or runtime.Interpreter(**options)
+        engine.allocate_tensors()
+    return engine
 
 
 def pixel_table(

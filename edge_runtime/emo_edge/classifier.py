@@ -52,7 +52,7 @@ class Classifier:
         threads: int = 1,
         contained: bool = False,
     ) -> None:
-        self.path = find_model(path, backend) if isinstance(path, str) else path
+        self.path = find_model(path) if isinstance(path, str) else path
         model = read_model(self.path)
         scaling = _input_range(model, self.path, labels, input_range)
         runtime = find_backend(backend)

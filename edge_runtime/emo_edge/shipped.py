@@ -8,9 +8,9 @@ from emo_edge.errors import UsageError
 
 FOLDER = Path(__file__).parent / "models"
 DEFAULT = "base"
-# A net's name stands for one of its files. tflite-runtime 2.14 runs int8 on its own kernels, and
-# the fp16 file of the same net on XNNPACK, which is much faster.
-KINDS, OTHERWISE = {"tflite_runtime": "fp16"}, "int8"
+# A net's name stands for this file of it, the fastest by far on most cores (benchmarks/results/);
+# `emo-edge tune` tries the others on the board.
+KIND = "int8"
 
 
 def shipped_models() -> dict[str, Path]:
@@ -26,21 +26,14 @@ def shipped_nets() -> dict[str, dict[str, Path]]:
     return nets
 
 
-def find_model(text: str, backend: str = "auto") -> Path:
+def find_model(text: str) -> Path:
     """Return the model file for a shipped net, a shipped file or a path.
-
-    Args:
-        text: A name of `shipped_nets` or `shipped_models`, or a path.
-        backend: The runtime that will run it: of a net it gets the file that suits it.
 
     Raises `UsageError` listing the names if `text` is none of them.
     """
     models, nets = shipped_models(), shipped_nets()
     if text in nets:
-        from emo_edge.backends import find_backend  # brings numpy, which --help does without
-
-        kind = KINDS.get(find_backend(backend).name, OTHERWISE)
-        return nets[text].get(f"{text}-{kind}", nets[text][f"{text}-{OTHERWISE}"])
+        return nets[text][f"{text}-{KIND}"]
     if text in models:
         return models[text]
     path = Path(text)

@@ -98,6 +98,5 @@ def test_the_doctor_finds_no_problem(guest: Guest, system: str, board: str) -> N
     assert findings["temperature"]["detail"].startswith("48 C")
     if userland.suite.architecture == "arm64":  # 32-bit QEMU asks the host whether a file exists
         assert f"of {BOARDS[board].megahertz} MHz" in findings["governor"]["detail"]
-    kind = "fp16" if RUNTIMES[system].startswith("tflite_runtime") else "int8"
-    assert f"{DEFAULT}-{kind}.tflite on {RUNTIMES[system]}" in findings["model"]["detail"]
+    assert f"{DEFAULT}-int8.tflite on {RUNTIMES[system]}" in findings["model"]["detail"]
     assert "golden vectors right" in findings["model"]["detail"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import types
 from pathlib import Path
@@ -109,6 +110,25 @@ def test_more_threads_give_the_same_answer(path: Path) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (1, 48, 48, 1), np.uint8)
     one, two = (Interpreter(flatbuffer, find_backend(), threads) for threads in (1, 2))
     np.testing.assert_allclose(one.run(pixels), two.run(pixels), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["tflite_runtime", "ai_edge_litert"])
+def test_8_bit_models_run_inside_xnnpack(name: str) -> None:
+    interpreter = Interpreter(read_model(INT8).flatbuffer, find_backend(name))
+    operators = [op["op_name"] for op in interpreter.operators()]
+    assert interpreter.delegates() == operators.count("DELEGATE") >= 1
+
+
+def test_what_xnnpack_cannot_compute_runs_on_the_runtimes_own_kernels() -> None:
+    backend, flatbuffer = find_backend("tflite_runtime"), read_model(INT8).flatbuffer
+    healthy = Interpreter(flatbuffer, backend)
+    first = next(op for op in healthy.operators() if op["op_name"] == "CONV_2D")
+    output = healthy._engine._get_tensor_details(int(first["outputs"][0]), 0)
+    scale = struct.pack("<f", output["quantization"][0])
+    assert flatbuffer.count(scale) == 1
+    wild = Interpreter(flatbuffer.replace(scale, struct.pack("<f", 1e-7)), backend)
+    assert wild.delegates() == 0
+    assert wild.run(np.zeros(wild.input_shape, np.uint8)).shape == (5,)
 
 
 class Tired:

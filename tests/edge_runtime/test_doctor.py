@@ -55,11 +55,9 @@ def test_a_healthy_machine_and_model_have_no_problem(model: Path) -> None:
 def test_without_a_model_the_doctor_checks_the_shipped_one() -> None:
     result = doctor()
     assert_done(result)
-    # On tflite-runtime, which leaves int8 to slow kernels, a net is its fp16 file.
     for backend in BACKENDS.values():
         if backend.installed and backend.name != "tensorflow":
-            kind = "fp16" if backend.name == "tflite_runtime" else "int8"
-            assert f"base-{kind}.tflite on {backend.version}" in result.stdout
+            assert f"base-int8.tflite on {backend.version}" in result.stdout
     assert "-> emo-edge tune\n" in result.stdout
 
 

@@ -79,7 +79,7 @@ def open_subject(text: str, given: Given) -> Subject:
 
     Raises `ModelError`, `DataError` or `UsageError` if it is none or lacks labels.
     """
-    path = find_model(text, given.backend)
+    path = find_model(text)
     if path.is_dir():
         if not (path / SPEC).is_file():
             raise DataError(f"{path} is no finished run folder of emo-train: it has no {SPEC}")

@@ -63,7 +63,7 @@ def latency(
 
         def job(model: str, backend: str, count: int) -> Job:
             task = Task(
-                find_model(model, backend),
+                find_model(model),
                 backend,
                 count,
                 (MLPERF_SECONDS if mlperf else SECONDS) if seconds is None else seconds,

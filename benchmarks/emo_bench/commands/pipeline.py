@@ -51,7 +51,7 @@ def pipeline(
     seconds = duration if soak is None else 3600 * soak
     plan = Plan(
         source,
-        find_model(model, backend),
+        find_model(model),
         detector,
         backend,
         threads,

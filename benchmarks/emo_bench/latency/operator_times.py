@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ from emo_bench.children import answer
 from emo_bench.latency.excerpt import Graph
 from emo_bench.latency.operators import DELEGATE, partitions
 from emo_bench.statistics import describe_median
-from emo_edge.backends import find_backend
+from emo_edge.backends import find_backend, load_engine
 from emo_edge.errors import ModelError
-from emo_edge.messages import hushed
 from emo_edge.modelfile import read_model
 
 WARM_UP_RUNS, RUNS = 3, 10  # of each turn; the fastest counts, since interruptions only add
@@ -46,11 +44,8 @@ class Timed:
     """
 
     def __init__(self, flatbuffer: bytes, backend: str, threads: int) -> None:
-        engine = import_module(find_backend(backend).module).Interpreter
         try:
-            with hushed():
-                self._engine = engine(model_content=flatbuffer, num_threads=threads)
-                self._engine.allocate_tensors()
+            self._engine = load_engine(flatbuffer, find_backend(backend), threads)
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"an operator alone is refused: {error}") from error
         self._feed()

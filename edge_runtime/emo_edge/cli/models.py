@@ -12,8 +12,8 @@ from emo_edge.shipped import DEFAULT, shipped_nets
 def models() -> None:
     """List the models that come with the package.
 
-    A net's name (--model base) stands for the file that suits the installed runtime; a file goes by
-    its own name too (--model base-int8).
+    A net's name (--model base) stands for its int8 file; a file goes by its own name too
+    (--model base-fp16).
     """
     for net, files in shipped_nets().items():
         print(f"{net} (the default)" if net == DEFAULT else net)

@@ -129,7 +129,7 @@ def run(
     from emo_edge.sinks.opening import Outputs
     from emo_edge.sinks.page.serving import serving
 
-    text, file = _one_source(context, source, camera), find_model(model, backend)
+    text, file = _one_source(context, source, camera), find_model(model)
     broker = parse_address(mqtt, mqtt_password_file, mqtt_ca) if mqtt is not None else None
     page = serving(serve, serve_token, serve_without_token, file.stem)
     run_loop(

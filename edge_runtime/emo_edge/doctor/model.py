@@ -18,7 +18,7 @@ def examine(name: str) -> Iterator[Finding]:
     installed = [backend for backend in BACKENDS.values() if backend.installed]
     light = [backend for backend in installed if backend.name != "tensorflow"]
     for backend in light or installed:
-        yield tried("model", partial(_answers, find_model(name, backend.name), backend))
+        yield tried("model", partial(_answers, find_model(name), backend))
     yield tried("tuning", partial(_tuned, name))
 
 
