@@ -16,6 +16,7 @@ DESCRIPTIONS = {
     "micro": "residual 3x3 convolutions, made for int8",
     "small": "the same, wider: the default",
     "base": "the same, wider and deeper",
+    "large": "twice as wide as base: a teacher for the others",
     "classic": "stacked Conv-BN-ReLU-Pool-Dropout-Dense, as in the tutorials",
     **{name: net.description for name, net in applications.NETS.items()},
 }
