@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from emo_edge.contract import Image
 from emo_edge.errors import ModelError, UsageError
 from emo_edge.messages import hushed
-from emo_edge.xnnpack import EightBitDelegate, library_of
+from emo_edge.xnnpack import eight_bit_delegates
 
 
 @dataclass(frozen=True)
@@ -168,15 +167,15 @@ def load_engine(flatbuffer: bytes, backend: Backend, threads: int) -> Any:
     with hushed():
         runtime = importlib.import_module(backend.module)
         options = {"model_content": flatbuffer, "num_threads": threads}
-        library = library_of(runtime)
-        engine = None
-        if library is not None:
-            delegates = [EightBitDelegate(library, threads)]
+        delegates = eight_bit_delegates(runtime, threads)
+        try:
+            engine = runtime.Interpreter(**options, experimental_delegates=delegates)
+        except RuntimeError:
+            if not delegates:
+                raise
             # XNNPACK refuses what it cannot compute (scales too far apart); the runtime's own
             # kernels may. Doctor, tune and inspect tell where a model runs.
-            with suppress(RuntimeError):
-                engine = runtime.Interpreter(**options, experimental_delegates=delegates)
-        engine = engine or runtime.Interpreter(**options)
+            engine = runtime.Interpreter(**options)
         engine.allocate_tensors()
     return engine
 

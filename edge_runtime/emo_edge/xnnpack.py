@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 
 # The last release there is; in others the options may lie elsewhere in memory.
@@ -30,37 +31,44 @@ class EightBitDelegate:
     """An XNNPACK delegate that takes 8-bit operators too; an interpreter keeps it while it lives.
 
     Args:
-        library: From `library_of`.
-        threads: Of the delegate.
+        pointer: What TfLiteXNNPackDelegateCreate gave.
+        delete: TfLiteXNNPackDelegateDelete.
     """
 
-    def __init__(self, library: ctypes.CDLL, threads: int) -> None:
-        default = library.TfLiteXNNPackDelegateOptionsDefault
-        default.restype = _Options
-        create = library.TfLiteXNNPackDelegateCreate
-        create.restype, create.argtypes = ctypes.c_void_p, [ctypes.POINTER(_Options)]
-        self._delete = library.TfLiteXNNPackDelegateDelete
-        self._delete.restype, self._delete.argtypes = None, [ctypes.c_void_p]
-        options = default()
-        options.num_threads = threads
-        options.flags |= SIGNED_8_BIT | UNSIGNED_8_BIT
-        self._pointer = create(options)
+    def __init__(self, pointer: int, delete: Callable[[int], None]) -> None:
+        self._pointer, self._delete = pointer, delete
 
     def _get_native_delegate_pointer(self) -> int:
         """Return what tflite_runtime's interpreter asks of a delegate (see its `load_delegate`)."""
-        return int(self._pointer)
+        return self._pointer
 
     def __del__(self) -> None:
         """Free it; the interpreter lets go of its delegates after it is gone itself."""
         self._delete(self._pointer)
 
 
-def library_of(runtime: ModuleType) -> ctypes.CDLL | None:
-    """Return the library of `tflite_runtime.interpreter` if it makes delegates, else None."""
+def eight_bit_delegates(runtime: ModuleType, threads: int) -> list[EightBitDelegate]:
+    """Return what an interpreter of this module is to be given: a delegate, or nothing.
+
+    Nothing for other runtimes and versions, for the 32-bit wheel, which has no XNNPACK, and for a
+    processor that XNNPACK does not know.
+    """
     package = importlib.import_module(runtime.__name__.partition(".")[0])
     if package.__name__ != "tflite_runtime" or package.__version__ != VERSION:
-        return None
+        return []
     extension = importlib.import_module("tflite_runtime._pywrap_tensorflow_interpreter_wrapper")
     library = ctypes.CDLL(extension.__file__)
-    # The 32-bit wheel has no XNNPACK.
-    return library if hasattr(library, "TfLiteXNNPackDelegateCreate") else None
+    if not hasattr(library, "TfLiteXNNPackDelegateCreate"):
+        return []
+    default, create = (
+        library.TfLiteXNNPackDelegateOptionsDefault,
+        library.TfLiteXNNPackDelegateCreate,
+    )
+    delete = library.TfLiteXNNPackDelegateDelete
+    default.restype, create.restype, delete.restype = _Options, ctypes.c_void_p, None
+    create.argtypes, delete.argtypes = [ctypes.POINTER(_Options)], [ctypes.c_void_p]
+    options = default()
+    options.num_threads = threads
+    options.flags |= SIGNED_8_BIT | UNSIGNED_8_BIT
+    pointer = create(options)
+    return [EightBitDelegate(pointer, delete)] if pointer else []
