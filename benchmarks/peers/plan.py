@@ -54,6 +54,7 @@ def programs(*, with_yunet: bool) -> list[Peer]:
     """Return the packages that read expressions in whole pictures, this one first."""
     ours = [("base", "haar"), ("small", "haar")]
     ours += [(net, "yunet") for net, _ in ours] if with_yunet else []
+    ours.append(("base-fer", "haar"))
     return [
         *(Peer(f"emo-toolkit {', '.join(us)}", "", ("emo-toolkit", *us), True) for us in ours),
         Peer("fer, Haar", "fer", ("fer",), True),

@@ -23,7 +23,7 @@ def shipped_nets() -> dict[str, dict[str, Path]]:
     nets: dict[str, dict[str, Path]] = {}
     for name, path in shipped_models().items():
         nets.setdefault(name.rpartition("-")[0], {})[name] = path
-    return nets
+    return dict(sorted(nets.items()))
 
 
 def find_model(text: str) -> Path:

@@ -294,7 +294,7 @@ def test_a_run_without_a_model_uses_the_shipped_one(tmp_path: Path) -> None:
 
 
 def test_an_unknown_model_lists_those_that_ship() -> None:
-    known = "one of base, micro, small, base-fp16"
+    known = "one of base, base-fer, micro, small, base-fer-int8"
     assert_refused(edge("--model", "huge", "--camera", "0"), 2, known)
 
 
@@ -302,8 +302,11 @@ def test_the_shipped_models_are_listed_with_what_they_score() -> None:
     result = edge("models")
     assert result.exit_code == 0
     assert result.stdout.startswith("base (the default)\n  base-fp16  ")
-    for name in ("base-fp16", "base-int8", "micro-int8", "small-int8"):
-        row = rf"^  {name}  \d+ kB  neutral, happy, .*\n    top-1 8\d\.\d% of 2948"
+    for name, score in (
+        *((name, r"8\d\.\d% of 2948") for name in ("base-fp16", "micro-int8", "small-int8")),
+        ("base-fer-int8", r"6\d\.\d% of 3310"),
+    ):
+        row = rf"^  {name}  \d+ kB  .*neutral.*\n    top-1 {score}"
         assert re.search(row, result.stdout, re.MULTILINE)
 
 
