@@ -121,7 +121,7 @@ def test_a_sweep_measures_every_point(swept: list[dict[str, Any]]) -> None:
 def test_the_share_inside_a_delegate_is_told(swept: list[dict[str, Any]]) -> None:
     for made in (result["operators"] for result in swept):
         assert made["delegates"] >= 1
-        assert 0 < made["delegated"] <= made["operators"]
+        assert 0 < made["delegated"] <= made["operators"] == swept[0]["operators"]["operators"]
         convolutions = [op for op in made["list"] if op["operator"] == "CONV_2D"]
         assert convolutions
         assert all(op["delegated"] for op in convolutions)
@@ -216,6 +216,14 @@ def test_nothing_is_written_if_no_model_could_be_measured(tmp_path: Path) -> Non
     out = tmp_path / "latency.json"
     assert_refused(run("emo-bench", "latency", tmp_path / "none.tflite", "--json", out), 4)
     assert not out.exists()
+
+
+def test_a_net_is_measured_in_its_int8_file_on_every_runtime(tmp_path: Path) -> None:
+    out = tmp_path / "latency.json"
+    points = ("--backends", "tflite_runtime,ai_edge_litert", "--seconds", "0")
+    assert_done(run("emo-bench", "latency", "micro", *points, "--detector", "none", "--json", out))
+    files = [result["model"] for result in json.loads(out.read_text())["results"]]
+    assert files == ["micro-int8.tflite", "micro-int8.tflite"]
 
 
 def test_a_plain_model_is_measured_with_labels_given(tmp_path: Path) -> None:
