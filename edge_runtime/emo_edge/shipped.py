@@ -33,7 +33,7 @@ def find_model(text: str) -> Path:
     """
     models, nets = shipped_models(), shipped_nets()
     if text in nets:
-        return nets[text][f"{text}-{KIND}"]
+        return models[f"{text}-{KIND}"]
     if text in models:
         return models[text]
     path = Path(text)

@@ -58,12 +58,10 @@ def eight_bit_delegates(runtime: ModuleType, threads: int) -> list[EightBitDeleg
         return []
     extension = importlib.import_module("tflite_runtime._pywrap_tensorflow_interpreter_wrapper")
     library = ctypes.CDLL(extension.__file__)
-    if not hasattr(library, "TfLiteXNNPackDelegateCreate"):
+    create = getattr(library, "TfLiteXNNPackDelegateCreate", None)
+    if create is None:
         return []
-    default, create = (
-        library.TfLiteXNNPackDelegateOptionsDefault,
-        library.TfLiteXNNPackDelegateCreate,
-    )
+    default = library.TfLiteXNNPackDelegateOptionsDefault
     delete = library.TfLiteXNNPackDelegateDelete
     default.restype, create.restype, delete.restype = _Options, ctypes.c_void_p, None
     create.argtypes, delete.argtypes = [ctypes.POINTER(_Options)], [ctypes.c_void_p]
