@@ -190,6 +190,34 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
         np.testing.assert_array_equal(ours, theirs)
 
 
+LOSES_CTRL_C = """
+import os, signal
+import keras
+
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(10):  # Python raises here, and drops it: nothing may leave a destructor
+            pass
+
+def net(input_shape, classes):
+    Dying()
+    pixels = keras.Input(input_shape)
+    return keras.Model(pixels, keras.layers.Dense(classes)(keras.layers.Flatten()(pixels)))
+"""
+
+
+def test_ctrl_c_is_heard_though_a_destructor_swallowed_it(tmp_path: Path, drawn: Path) -> None:
+    (tmp_path / "custom.py").write_text(LOSES_CTRL_C)
+    options = ("--architecture", "custom:net", "--input-size", "32", "--epochs", "1")
+    words = command_line("emo-train", "--data", drawn, "--out", "run", *options)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "Exception ignored in: <function Dying.__del__" in done.stderr
+    assert done.returncode == 130, done.stderr
+    assert "interrupted" in done.stderr.splitlines()
+    assert not (tmp_path / "run" / "history.csv").exists()
+
+
 def test_a_full_disk_leaves_a_run_that_can_be_resumed(
     tmp_path: Path, drawn: Path, run_folder: Path
 ) -> None:

@@ -32,6 +32,7 @@ from emo_train.distribute import (
 )
 from emo_train.evaluation import draw, evaluate
 from emo_train.inspection import show_survey
+from emo_train.interrupts import Check, remembered_interrupts
 from emo_train.loading import load_dataset
 from emo_train.models import require_architecture, resolve_weights
 from emo_train.optimizers import RATES
@@ -107,15 +108,16 @@ def train(
         if teacher is not None:
             teacher.save(run / TEACHER)
         _plot_samples(run, dataset, recipe)
-    with own_folder(run, chief) as folder:
-        model = fit(folder, dataset, recipe, teacher, strategy)
-    if strategy is not None:
-        say(f"weights, the same on every worker: {digest(model)}")
-    return _finish(run, config, dataset, model) if chief else None
+    with remembered_interrupts() as check:
+        with own_folder(run, chief) as folder:
+            model = fit(folder, dataset, recipe, teacher, strategy, check)
+        if strategy is not None:
+            say(f"weights, the same on every worker: {digest(model)}")
+        return _finish(run, config, dataset, model, check) if chief else None
 
 
 def _finish(
-    run: Path, config: Mapping[str, Any], dataset: Dataset, model: keras.Model
+    run: Path, config: Mapping[str, Any], dataset: Dataset, model: keras.Model, check: Check
 ) -> dict[str, Any]:
     """Evaluate and write everything but the progress, which goes; return the metrics."""
     recipe, spec = Recipe.from_json(config["recipe"]), json.dumps(config["spec"])
@@ -129,6 +131,7 @@ def _finish(
     draw(run, evaluation, recipe)
     write_json(run / METRICS, metrics)
     write_report(run, metrics, recipe)
+    check()  # with its spec a run is finished
     training = {"metrics": metrics, "recipe": config["recipe"]}
     write_json(run / SPEC, dataclasses.replace(evaluation.spec, training=training).to_json())
     forget_progress(run)

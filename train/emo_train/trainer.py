@@ -23,6 +23,7 @@ from emo_train.compiling import as_float32, build, compile_for
 from emo_train.data import Dataset
 from emo_train.distillation import joined
 from emo_train.fused import fused_batch_normalization
+from emo_train.interrupts import Check, Listen
 from emo_train.models.weights import NONE
 from emo_train.optimizers import Plateau
 from emo_train.progress import Progress
@@ -39,6 +40,7 @@ def fit(
     recipe: Recipe,
     teacher: Teacher | None = None,
     strategy: Any = None,
+    check: Check = lambda: None,
 ) -> keras.Model:
     """Train, resuming from `run` if a backup is there, and return the best epoch's model (float32).
 
@@ -48,6 +50,7 @@ def fit(
         recipe: How.
         teacher: To imitate.
         strategy: Of tf.distribute; None trains on one device.
+        check: Called after every batch and epoch; what it raises ends the training.
 
     Raises `DataError` if the loss stops being a number.
     """
@@ -71,7 +74,7 @@ def fit(
                 with scope():
                     compile_for(model, recipe, stage, steps, distil=distil)
             before, after = _callbacks(run, train.pixels, recipe, stage, steps)
-            callbacks = [*before, best, *after, progress]
+            callbacks = [*before, best, *after, progress, Listen(check)]
             if strategy is not None:
                 part = dataclasses.replace(recipe, epochs=stage.end)
                 faces = (train, targets)
