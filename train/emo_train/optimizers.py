@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 
@@ -21,7 +22,10 @@ def make_optimizer(recipe: Recipe, rate: float, steps: int) -> keras.optimizers.
     Adam has none. With `ema` the optimizer keeps the averages too, so that a backup holds them.
     """
     common = {"use_ema": recipe.ema > 0, "ema_momentum": recipe.ema or 0.99}
-    schedule = _cosine(rate, steps, recipe.warmup) if recipe.schedule == "cosine" else rate
+    schedule: Any = rate  # which `Plateau` sets
+    if recipe.schedule != "plateau":
+        lowest = rate if recipe.schedule == "constant" else 0.0
+        schedule = _cosine(rate, steps, recipe.warmup, lowest)
     if recipe.optimizer == "adam":
         return keras.optimizers.Adam(schedule, **common)
     if recipe.optimizer == "adamw":
@@ -35,15 +39,16 @@ def make_optimizer(recipe: Recipe, rate: float, steps: int) -> keras.optimizers.
 
 
 def _cosine(
-    rate: float, steps: int, warmup: float
+    rate: float, steps: int, warmup: float, lowest: float
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Rise linearly, then fall to 0 along a cosine (Loshchilov & Hutter 2017)."""
+    """Rise linearly, then fall to `lowest` along a cosine (Loshchilov & Hutter 2017)."""
     rising = max(1, round(steps * warmup))
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         decay_steps=max(1, steps - rising),
         warmup_target=rate,
         warmup_steps=rising,
+        alpha=lowest / rate,
     )
 
 

@@ -81,8 +81,9 @@ class Recipe:
     )
     schedule: str = setting(
         "cosine",
-        "cosine falls to 0; plateau falls where the validation loss stays.",
-        choices=("cosine", "plateau"),
+        "cosine falls to 0; plateau falls where the validation loss stays; constant stays at the "
+        "peak: for --ema.",
+        choices=("cosine", "plateau", "constant"),
     )
     warmup: float = setting(0.05, "Share of all steps (plateau: epochs).", least=0, most=1)
     plateau_patience: int = setting(
