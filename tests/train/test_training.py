@@ -204,6 +204,16 @@ def test_the_optimizer_is_the_one_asked_for(name: str, kind: type, decays: bool)
     assert (schedule["warmup_target"], schedule["warmup_steps"]) == (0.5, 5)
 
 
+@pytest.mark.parametrize(("schedule", "last"), [("cosine", 0.0), ("constant", 0.5)])
+def test_the_rate_rises_to_its_peak_and_ends_where_the_schedule_says(
+    schedule: str, last: float
+) -> None:
+    optimizer = make_optimizer(Recipe(schedule=schedule), 0.5, 100)
+    rates = optimizer.get_config()["learning_rate"]
+    rate = keras.optimizers.schedules.deserialize(rates)
+    assert [float(rate(step)) for step in (0, 5, 100)] == pytest.approx([0.0, 0.5, last])
+
+
 def test_l2_is_in_the_loss_and_not_in_the_saved_model(tmp_path: Path) -> None:
     model = build_model("micro", (SIDE, SIDE, 1), 2, dropout=0.0)
     add_l2(model, 0.5)

@@ -24,7 +24,7 @@ def make_optimizer(recipe: Recipe, rate: float, steps: int) -> keras.optimizers.
     common = {"use_ema": recipe.ema > 0, "ema_momentum": recipe.ema or 0.99}
     schedule: Any = rate  # which `Plateau` sets
     if recipe.schedule != "plateau":
-        lowest = rate if recipe.schedule == "constant" else 0.0
+        lowest = 1.0 if recipe.schedule == "constant" else 0.0
         schedule = _cosine(rate, steps, recipe.warmup, lowest)
     if recipe.optimizer == "adam":
         return keras.optimizers.Adam(schedule, **common)
@@ -41,14 +41,14 @@ def make_optimizer(recipe: Recipe, rate: float, steps: int) -> keras.optimizers.
 def _cosine(
     rate: float, steps: int, warmup: float, lowest: float
 ) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Rise linearly, then fall to `lowest` along a cosine (Loshchilov & Hutter 2017)."""
+    """Rise linearly, fall along a cosine to a share `lowest` (Loshchilov & Hutter 2017)."""
     rising = max(1, round(steps * warmup))
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         decay_steps=max(1, steps - rising),
         warmup_target=rate,
         warmup_steps=rising,
-        alpha=lowest / rate,
+        alpha=lowest,
     )
 
 
