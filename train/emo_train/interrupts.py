@@ -33,17 +33,16 @@ def remembered_interrupts() -> Iterator[Check]:
         if pressed:
             raise KeyboardInterrupt
 
-    python_s = signal.getsignal(signal.SIGINT)
-    # What the parent ignores (nohup) or someone else hears stays so; other threads may not ask.
-    ours = python_s is signal.default_int_handler
-    if not ours or threading.current_thread() is not threading.main_thread():
-        yield check
+    before = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if before is not signal.default_int_handler or not main:
+        yield check  # who ignores Ctrl-C (nohup) or hears it already goes on so
         return
     signal.signal(signal.SIGINT, press)
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, python_s)
+        signal.signal(signal.SIGINT, before)
 
 
 class Listen(keras.callbacks.Callback):  # type: ignore[misc]
