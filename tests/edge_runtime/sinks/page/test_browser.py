@@ -175,11 +175,17 @@ def test_uncertain_is_said_and_not_dressed_up(tab: webdriver.Chrome, visited: Vi
 
 def test_boxes_lie_on_the_faces(tab: webdriver.Chrome, visited: Visited) -> None:
     tab.get(visited.page.url)
-    wait_until(lambda: (showing(visited, reading("happy")), cards(tab))[1] != [])
-    picture, box = (
-        run(tab, f"document.querySelector('{selector}').getBoundingClientRect().toJSON()")
-        for selector in ("#picture", "#boxes .box")
-    )
+    found = "[...document.querySelectorAll('#picture, #boxes .box')]"
+
+    def rectangles() -> list[dict[str, float]]:
+        showing(visited, reading("happy"))
+        seen: list[dict[str, float]] = run(
+            tab, f"{found}.map(x => x.getBoundingClientRect().toJSON())"
+        )
+        return seen
+
+    wait_until(lambda: len(rectangles()) == 2 and cards(tab) != [])
+    picture, box = rectangles()
     height, width = scene("happy", "sad")[0].shape[:2]
     assert (box["x"] - picture["x"]) / picture["width"] == pytest.approx(19.2 / width, abs=0.01)
     assert box["width"] / picture["width"] == pytest.approx(96 / width, abs=0.01)
