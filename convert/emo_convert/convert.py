@@ -16,6 +16,7 @@ import tensorflow as tf
 from emo_convert import golden
 from emo_convert.anatomy import dissect
 from emo_convert.card import model_card
+from emo_convert.compact import compact
 from emo_convert.export import QUANTIZATIONS, PixelType, export
 from emo_convert.heads import without_softmax
 from emo_convert.parity import Gate, Parity, compare
@@ -163,6 +164,7 @@ def make_candidate(subject: Subject, plan: Plan, flatbuffer: bytes | None = None
     if flatbuffer is None:
         with hushed():
             flatbuffer = _export(subject, plan)
+    flatbuffer = compact(flatbuffer)
     problems = refusals(dissect(flatbuffer), plan.runtime)
     if problems:
         raise ModelError(f"{plan.runtime} would refuse the model: {'; '.join(problems)}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 
+from emo_edge.modelfile import read_model
 from running import assert_done, run
 
 
@@ -48,3 +50,22 @@ def test_other_pixel_types_are_made_on_request(
     told = run("emo-convert", "inspect", target).stdout
     assert activations in told
     assert "golden       8 vectors" in told
+
+
+def test_constants_are_aligned_and_equal_vectors_stored_once(models: dict[str, Path]) -> None:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    for path in models.values():
+        model = schema.Model.GetRootAs(read_model(path).flatbuffer, 0)
+        constants = [_constant(model.Buffers(n)) for n in range(model.BuffersLength())]
+        kept = [(start, content) for start, content in constants if content]
+        assert len(kept) > 10
+        assert [start for start, _ in kept if start % 16] == []
+        assert len({start for start, _ in kept}) == len({content for _, content in kept})
+
+
+def _constant(buffer: Any) -> tuple[int, bytes]:
+    """Return where in the file a buffer's bytes begin, and the bytes."""
+    content = b"" if buffer.DataIsNone() else buffer.DataAsNumpy().tobytes()
+    field = buffer._tab.Offset(4)  # of `data`, the first field of a Buffer
+    return (buffer._tab.Vector(field) if field else 0), content
