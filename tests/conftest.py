@@ -78,7 +78,7 @@ def run_folder(once: Once, drawn: Path) -> Path:
     def train(folder: Path) -> None:
         from running import assert_done, run
 
-        options = ("--architecture", "micro", "--epochs", "12", "--batch-size", "8")
+        options = ("--architecture", "plain-micro", "--epochs", "12", "--batch-size", "8")
         assert_done(run("emo-train", "--data", drawn, "--out", folder, *options))
 
     return once("run", train)

@@ -55,7 +55,7 @@ def run(out: Path) -> None:
     run_folder, video = out / "run", out / "video.mp4"
     model, readings, recording = run_folder / "run-int8.tflite", out / "r.jsonl", out / "seen.mp4"
     _command("emo-train", "synthesize", "--out", out / "faces", "--video", video)
-    architecture = ("--architecture", "micro", "--epochs", str(EPOCHS))
+    architecture = ("--architecture", "plain-micro", "--epochs", str(EPOCHS))
     _command("emo-train", "--data", out / "faces", "--out", run_folder, *architecture)
     _command("emo-convert", run_folder, "--quantize", "int8")
     _command("emo-edge", "doctor", "--model", model)
@@ -99,7 +99,7 @@ def _report(out: Path, run_folder: Path, model: Path, readings: Path, recording:
         images=parity[0]["images"],
         exports="\n".join(exports),
         seconds=truth[-1][1],
-        architecture="micro",
+        architecture="plain-micro",
         epochs=EPOCHS,
         kilobytes=model.stat().st_size / 1000,
         right=share_right(records, truth),

@@ -9,7 +9,7 @@ from running import assert_done, call
 
 def test_training_is_timed_in_three_ways(tmp_path: Path) -> None:
     file = tmp_path / "training.json"
-    small = ("--architecture", "micro", "--input-size", "16", "--batch-size", "4")
+    small = ("--architecture", "plain-micro", "--input-size", "16", "--batch-size", "4")
     outcome = call(app, "training", *small, "--steps", "2", "--rounds", "1", "--json", file)
     assert_done(outcome)
     (result,) = json.loads(file.read_text())["results"]

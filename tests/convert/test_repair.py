@@ -81,7 +81,7 @@ def train(folder: Path) -> None:
     keras.utils.clear_session()  # layers are found by name, and names count up in a process
     keras.utils.set_random_seed(0)
     pixels, truth = draw(0, TRAINING)
-    model = build_model("micro", SPEC.input_shape[1:], len(CLASSES), 0.0)
+    model = build_model("plain-micro", SPEC.input_shape[1:], len(CLASSES), 0.0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     rate = keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * TRAINING // 32)
     model.compile(keras.optimizers.Adam(rate), loss)

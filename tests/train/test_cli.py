@@ -37,7 +37,7 @@ RUN_FILES = {
     "report.html",
     "spec.json",
 }
-TINY = ("--architecture", "micro", "--batch-size", "8")
+TINY = ("--architecture", "plain-micro", "--batch-size", "8")
 
 
 def read_spec(run_folder: Path) -> ModelSpec:
@@ -300,7 +300,7 @@ def test_an_output_that_holds_something_else_is_left_alone(tmp_path: Path, drawn
         (
             ("--data", "faces", "--out", "run", "--architecture", "huge"),
             2,
-            ("'huge'", "micro, small, base"),
+            ("'huge'", "micro, base, small"),
         ),
         (
             ("--data", "faces", "--out", "run", "--labels", "ferplus"),

@@ -15,7 +15,16 @@ from emo_train.data import open_layout, prepare_splits
 from emo_train.data.folds import deal, fold_of
 from running import assert_done, assert_refused, call, draw_faces
 
-TINY = ("--architecture", "micro", "--batch-size", "8", "--epochs", "1", "--cross-validate", "2")
+TINY = (
+    "--architecture",
+    "plain-micro",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "1",
+    "--cross-validate",
+    "2",
+)
 
 
 def faces_of(pixels: np.ndarray, truth: np.ndarray) -> Faces:

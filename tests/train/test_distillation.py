@@ -11,7 +11,7 @@ from emo_train.cli import app
 from emo_train.distillation import DistillationLoss, joined
 from running import assert_done, assert_refused, call
 
-TINY = ("--architecture", "micro", "--batch-size", "8", "--epochs", "1")
+TINY = ("--architecture", "plain-micro", "--batch-size", "8", "--epochs", "1")
 LABELS = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
 TEACHER = np.array([[2, -1], [0.5, 1], [-1, 1]], np.float32)
 STUDENT = np.array([[1, 0], [0, 0], [3, -1]], np.float32)
@@ -75,7 +75,7 @@ def test_a_student_learns_from_a_file_and_a_run(
     tmp_path: Path, drawn: Path, run_folder: Path, cached: Path
 ) -> None:
     # By the teachers alone: the true labels are hidden from it.
-    options = ("--architecture", "micro", "--batch-size", "8", "--epochs", "6")
+    options = ("--architecture", "plain-micro", "--batch-size", "8", "--epochs", "6")
     teachers = ("--teacher", cached, "--teacher", run_folder, "--teacher-weight", "1")
     out = tmp_path / "student"
     assert_done(call(app, "--data", drawn, "--out", out, *options, *teachers))

@@ -12,7 +12,7 @@ import pytest
 from emo_train.cli import app
 from running import assert_done, assert_refused, call, command_line
 
-TINY = ("--architecture", "micro", "--batch-size", "8", "--epochs", "2")
+TINY = ("--architecture", "plain-micro", "--batch-size", "8", "--epochs", "2")
 
 
 def free_ports(count: int) -> list[int]:

@@ -215,7 +215,7 @@ def test_the_rate_rises_to_its_peak_and_ends_where_the_schedule_says(
 
 
 def test_l2_is_in_the_loss_and_not_in_the_saved_model(tmp_path: Path) -> None:
-    model = build_model("micro", (SIDE, SIDE, 1), 2, dropout=0.0)
+    model = build_model("plain-micro", (SIDE, SIDE, 1), 2, dropout=0.0)
     add_l2(model, 0.5)
     kernels = [w for w in model.trainable_variables if w.name == "kernel"]
     expected = 0.5 * sum(float((np.asarray(kernel) ** 2).sum()) for kernel in kernels)
@@ -279,7 +279,7 @@ def test_weights_from_elsewhere_are_woken_from_the_head_backwards(
 
 
 def test_a_stage_trains_its_part_of_the_net_alone() -> None:
-    model = build_model("micro", (SIDE, SIDE, 1), 2, dropout=0.0)
+    model = build_model("plain-micro", (SIDE, SIDE, 1), 2, dropout=0.0)
     everything = len(model.trainable_variables)
     wake(model, "head")
     head = {variable.path for variable in model.trainable_variables}

@@ -9,14 +9,16 @@ from __future__ import annotations
 import keras
 
 from emo_edge.errors import UsageError
-from emo_train.models import applications, classic, custom, residual
+from emo_train.models import applications, classic, custom, residual, separable
 from emo_train.models.weights import AUTO, IMAGENET, NONE, take_weights
 
 DESCRIPTIONS = {
-    "micro": "residual 3x3 convolutions, made for int8",
-    "small": "the same, wider: the default",
+    "micro": "residual separable convolutions: most often right for their cost",
     "base": "the same, wider and deeper",
-    "large": "twice as wide as base: a teacher for the others",
+    "small": "residual 3x3 convolutions, quicker to train and to run: the default",
+    "plain-micro": "as small, at the cost of micro: for a first look",
+    "plain-base": "as small, at the cost of base",
+    "large": "twice as wide as plain-base: a teacher for the others",
     "classic": "stacked Conv-BN-ReLU-Pool-Dropout-Dense, as in the tutorials",
     **{name: net.description for name, net in applications.NETS.items()},
 }
@@ -69,6 +71,8 @@ def build_model(
     require_architecture(name)
     if name in residual.ARCHITECTURES:
         model = residual.build(name, input_shape, classes, dropout)
+    elif name in separable.ARCHITECTURES:
+        model = separable.build(name, input_shape, classes, dropout)
     elif name == "classic":
         model = classic.build(input_shape, classes, dropout)
     elif name in applications.NETS:

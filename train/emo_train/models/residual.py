@@ -1,7 +1,7 @@
-"""Our own family: small residual nets that keep full resolution early.
+"""Residual nets of plain 3x3 convolutions that keep full resolution early.
 
-Plain 3x3 convolutions, batch norm, ReLU and addition: all of it folds, quantises and runs in int8
-on every TFLite runtime. Pixels 0-255 go in (scaling is a layer), logits come out.
+Convolutions, batch norm, ReLU and addition: all of it folds, quantises and runs in int8 on every
+TFLite runtime, and in few large operators, which is what runs fastest for its cost.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
-LARGEST_FULL_RESOLUTION = 64
+from emo_train.models import blocks
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class Family:
 
 
 ARCHITECTURES = {
-    "micro": Family(8, ((8, 1), (16, 1), (24, 1), (48, 1))),
+    "plain-micro": Family(8, ((8, 1), (16, 1), (24, 1), (48, 1))),
     "small": Family(16, ((16, 1), (24, 1), (48, 1), (112, 1))),
-    "base": Family(16, ((16, 1), (32, 2), (64, 2), (128, 1))),
+    "plain-base": Family(16, ((16, 1), (32, 2), (64, 2), (128, 1))),
     "large": Family(32, ((32, 1), (64, 2), (128, 2), (256, 1))),
 }
 
@@ -40,26 +40,11 @@ def build(
     """Return an untrained model: float32[?,H,W,C] of raw pixels 0-255 -> logits float32[?,n]."""
     family = ARCHITECTURES[name]
     inputs = keras.Input(input_shape, name="pixels")
-    # By 1/128 every pixel is exactly on the int8 grid (scale 1/128, zero point 0).
-    x = layers.Rescaling(1 / 128, offset=-1, name="rescale")(inputs)
-    strides = 1
-    while max(input_shape[:2]) / strides > LARGEST_FULL_RESOLUTION:
-        strides *= 2  # large pictures are brought down before the costly first stage
-    x = _conv(x, family.stem, kernel=max(3, strides + 1), strides=strides)
-    x = layers.ReLU()(x)
-    for stage, (filters, blocks) in enumerate(family.stages):
-        for block in range(blocks):
+    x = blocks.stem(inputs, family.stem)
+    for stage, (filters, count) in enumerate(family.stages):
+        for block in range(count):
             x = _residual(x, filters, 2 if stage > 0 and block == 0 else 1)
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(dropout)(x)
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(x), name=name)
-
-
-def _conv(x: Any, filters: int, kernel: int, strides: int = 1) -> Any:
-    x = layers.Conv2D(
-        filters, kernel, strides, padding="same", use_bias=False, kernel_initializer="he_normal"
-    )(x)
-    return layers.BatchNormalization(momentum=0.9)(x)
+    return blocks.finish(inputs, x, classes, dropout, name)
 
 
 def _residual(x: Any, filters: int, strides: int) -> Any:
@@ -70,7 +55,7 @@ def _residual(x: Any, filters: int, strides: int) -> Any:
     """
     shortcut = x
     if strides > 1 or x.shape[-1] != filters:
-        shortcut = _conv(shortcut, filters, kernel=strides, strides=strides)
-    x = layers.ReLU()(_conv(x, filters, kernel=3, strides=strides))
-    x = _conv(x, filters, kernel=3)
+        shortcut = blocks.conv(shortcut, filters, kernel=strides, strides=strides)
+    x = layers.ReLU()(blocks.conv(x, filters, kernel=3, strides=strides))
+    x = blocks.conv(x, filters, kernel=3)
     return layers.ReLU()(layers.Add()([x, shortcut]))
