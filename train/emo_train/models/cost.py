@@ -47,7 +47,7 @@ def _macs(layer: Any) -> int:
 
 def estimate_int8_bytes(model: keras.Model) -> int:
     """Return about how large the int8 .tflite gets: kernels at a byte, batch norm folded away."""
-    total = BYTES_PER_PIXEL * math.prod(model.input_shape[1:])
+    total: float = BYTES_PER_PIXEL * math.prod(model.input_shape[1:])
     for layer in flat_layers(model):
         kernels = [w for w in layer.weights if w.name.endswith("kernel")]
         total += sum(int(keras.ops.size(kernel)) for kernel in kernels)
