@@ -300,7 +300,7 @@ def test_an_output_that_holds_something_else_is_left_alone(tmp_path: Path, drawn
         (
             ("--data", "faces", "--out", "run", "--architecture", "huge"),
             2,
-            ("'huge'", "micro, base, small"),
+            ("'huge'", "micro, small, base"),
         ),
         (
             ("--data", "faces", "--out", "run", "--labels", "ferplus"),

@@ -196,7 +196,7 @@ def test_the_list_of_models_says_what_each_costs(own: str) -> None:
 
 
 def test_an_unknown_architecture_lists_those_there_are() -> None:
-    with pytest.raises(UsageError, match=r"unknown architecture 'huge'.* micro, base, small"):
+    with pytest.raises(UsageError, match=r"unknown architecture 'huge'.* micro, small, base"):
         build_model("huge", GREY, 2, dropout=0.0)
 
 

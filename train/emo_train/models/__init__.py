@@ -14,10 +14,11 @@ from emo_train.models.weights import AUTO, IMAGENET, NONE, take_weights
 
 DESCRIPTIONS = {
     "micro": "residual separable convolutions: most often right for their cost",
-    "base": "the same, wider and deeper",
-    "small": "residual 3x3 convolutions, quicker to train and to run: the default",
-    "plain-micro": "as small, at the cost of micro: for a first look",
-    "plain-base": "as small, at the cost of base",
+    "small": "the same, wider and deeper: the default",
+    "base": "the same, wider and deeper yet",
+    "plain-micro": "residual 3x3 convolutions, quicker to train and to run: for a first look",
+    "plain-small": "the same, at about the cost of small",
+    "plain-base": "the same, at about the cost of base",
     "large": "twice as wide as plain-base: a teacher for the others",
     "classic": "stacked Conv-BN-ReLU-Pool-Dropout-Dense, as in the tutorials",
     **{name: net.description for name, net in applications.NETS.items()},
