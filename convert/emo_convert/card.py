@@ -86,10 +86,11 @@ def _training_data(training: Mapping[str, Any]) -> str:
     if not metrics:
         return "Unknown: the model was not trained by emo-train."
     images = ", ".join(f"{count} {split}" for split, count in metrics["data"]["images"].items())
-    recipe = training["recipe"]
+    recipe, averaged = training["recipe"], metrics["training"].get("averaged")
+    mean = f" The mean of the weights of {len(averaged)} runs; of the last:" if averaged else ""
     return (
         f"Faces: {images}; labels: {metrics['protocol']['labels']}; SHA-256 of pixels and labels "
-        f"`{metrics['data']['sha256'][:16]}`. Architecture {recipe['architecture']}, "
+        f"`{metrics['data']['sha256'][:16]}`.{mean} Architecture {recipe['architecture']}, "
         f"{recipe['epochs']} epochs, seed {recipe['seed']}."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from emo_edge.commands import new_app
+from emo_train.commands.average import average
 from emo_train.commands.inspect import inspect
 from emo_train.commands.logits import logits
 from emo_train.commands.models import models
@@ -27,12 +28,13 @@ app = new_app(
       emo-train --resume runs/fer
       emo-train logits runs/large runs/larger --out teacher.npz
       emo-train --data faces/ --out runs/b --teacher teacher.npz
+      emo-train average runs/a runs/again --out runs/mean
       emo-train synthesize --out synthetic/
 
     Settings can stand in a TOML or YAML file too: `emo-train presets default` prints all."""
 )
 app.callback(invoke_without_command=True)(train)
-for command in (inspect, logits, models, presets, synthesize):
+for command in (average, inspect, logits, models, presets, synthesize):
     app.command()(command)
 
 

@@ -7,11 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from emo_edge.errors import DataError
+from emo_edge.runfolder import CONFIG, SPEC
 from emo_edge.spec import ModelSpec
 from emo_train.data import Dataset, Layout, open_layout, prepare_splits
 from emo_train.data.cache import cached
 from emo_train.data.folds import fold_of
 from emo_train.recipe import Recipe
+
+
+def finished_config(run: Path) -> dict[str, Any]:
+    """Return the configuration of a finished run; raises `DataError` for anything else."""
+    if not (run / SPEC).exists():
+        raise DataError(f"{run} is not a finished run: it lacks {SPEC}")
+    return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
 
 
 def load_dataset(config: Mapping[str, Any], layout: Layout | None = None) -> Dataset:

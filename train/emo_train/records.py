@@ -44,6 +44,8 @@ def read_config(run: Path) -> dict[str, Any]:
         Recipe.from_json(config["recipe"])
         _ = Path(config["data"]), list(config["teachers"]), str(config["distribute"])
         _ = config["folds"], config["fold"]
+        if "averaged" in config:
+            raise ValueError("it was to be an average; remove it and average again")
     except (OSError, ValueError, LookupError, TypeError, ModelError, UsageError) as error:
         raise DataError(f"{run} is not a run folder that can be resumed: {error}") from error
     return dict(config)

@@ -39,7 +39,7 @@ from emo_train.optimizers import RATES
 from emo_train.recipe import Recipe
 from emo_train.records import write_samples
 from emo_train.report import write_report
-from emo_train.teachers import ensemble, read_teacher
+from emo_train.teachers import ensemble
 from emo_train.trainer import fit, forget_progress
 
 
@@ -104,27 +104,37 @@ def train(
         teacher = teacher.rounded()
     if chief:
         _describe(dataset)
-        _begin(run, config, dataset.fingerprint())
+        begin(run, config, dataset.fingerprint())
         if teacher is not None:
             teacher.save(run / TEACHER)
-        _plot_samples(run, dataset, recipe)
+        plot_samples(run, dataset, recipe)
     with remembered_interrupts() as check:
         with own_folder(run, chief) as folder:
             model = fit(folder, dataset, recipe, teacher, strategy, check)
         if strategy is not None:
             say(f"weights, the same on every worker: {digest(model)}")
-        return _finish(run, config, dataset, model, check) if chief else None
+        if not chief:
+            return None
+        notes = {"teachers": list(teacher.sources)} if teacher is not None else {}
+        return finish(run, config, dataset, model, check, notes)
 
 
-def _finish(
-    run: Path, config: Mapping[str, Any], dataset: Dataset, model: keras.Model, check: Check
+def finish(
+    run: Path,
+    config: Mapping[str, Any],
+    dataset: Dataset,
+    model: keras.Model,
+    check: Check,
+    notes: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Evaluate and write everything but the progress, which goes; return the metrics."""
+    """Evaluate and write everything but the progress, which goes; return the metrics.
+
+    `notes` stand in the metrics beside what is said of the training.
+    """
     recipe, spec = Recipe.from_json(config["recipe"]), json.dumps(config["spec"])
     evaluation = evaluate(model, ModelSpec.from_json(spec), dataset, recipe, run / HISTORY)
     metrics = evaluation.metrics
-    if config["teachers"]:
-        metrics["training"]["teachers"] = list(read_teacher(run / TEACHER).sources)
+    metrics["training"].update(notes)
     with atomic_path(run / MODEL) as temporary:
         model.save(temporary)
     write_samples(run, dataset, recipe.seed)
@@ -138,7 +148,7 @@ def _finish(
     return metrics
 
 
-def _begin(run: Path, config: Mapping[str, Any], fingerprint: str) -> None:
+def begin(run: Path, config: Mapping[str, Any], fingerprint: str) -> None:
     """Write the configuration; refuse to go on with other data than the run began with."""
     if config.get("fingerprint", fingerprint) != fingerprint:
         raise DataError(
@@ -148,7 +158,9 @@ def _begin(run: Path, config: Mapping[str, Any], fingerprint: str) -> None:
     write_json(run / CONFIG, {**config, "fingerprint": fingerprint})
 
 
-def _plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:
+def plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:
+    """Write samples.png: training faces as they are, and augmented."""
+
     def change(pixels: Image) -> Image:
         changed = augment(pixels, recipe.augmentation, np.int32(recipe.seed >> 1))
         return np.asarray(keras.ops.convert_to_numpy(changed), np.uint8)

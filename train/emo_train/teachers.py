@@ -6,13 +6,11 @@ A logits file is an .npz: `logits` float16[N,n] of the training faces as they ar
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +19,9 @@ from emo_edge.artifacts import atomic_path, sha256
 from emo_edge.errors import DataError
 from emo_edge.faces import Faces
 from emo_edge.messages import say
-from emo_edge.runfolder import CONFIG, MODEL, SPEC
+from emo_edge.runfolder import MODEL, SPEC
 from emo_edge.spec import ModelSpec
-from emo_train.loading import load_dataset
+from emo_train.loading import finished_config, load_dataset
 
 # What numpy raises for files that are none of its own, or that lack something.
 UNREADABLE = (
@@ -134,7 +132,7 @@ def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teache
 
     from emo_train.trainer import logits_of
 
-    config = _finished(run)
+    config = finished_config(run)
     dataset = load_dataset({**config, "data": str(data)} if data else config)
     spec = ModelSpec.from_json((run / SPEC).read_bytes())
     model = keras.saving.load_model(run / MODEL, compile=False)
@@ -145,12 +143,6 @@ def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teache
         logits = (logits + logits_of(model, faces.pixels[:, :, ::-1])) / 2
     identity = Identity.of(faces)
     return Teacher(logits / spec.temperature, spec.labels, identity, (str(run),))
-
-
-def _finished(run: Path) -> Mapping[str, Any]:
-    if not (run / SPEC).exists():
-        raise DataError(f"{run} is not a finished run: a teacher needs {SPEC} and {MODEL}")
-    return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
 
 
 def averaged(teachers: Sequence[tuple[Path, Teacher]]) -> Teacher:

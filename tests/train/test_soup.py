@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from emo_train.cli import app
+from running import assert_done, assert_refused, call
+
+TINY = ("--architecture", "plain-micro", "--batch-size", "8", "--epochs", "1")
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory, drawn: Path, run_folder: Path) -> Path:
+    """A run that went on from `run_folder`."""
+    out = tmp_path_factory.mktemp("again") / "run"
+    taught = ("--weights", run_folder, "--teacher", run_folder)
+    assert_done(call(app, "--data", drawn, "--out", out, *TINY, *taught))
+    return out
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return list(keras.saving.load_model(run / "model.keras", compile=False).get_weights())
+
+
+def test_the_mean_of_two_runs_is_a_run_that_can_be_converted(
+    tmp_path: Path, run_folder: Path, again: Path
+) -> None:
+    from emo_convert.cli import app as converter
+
+    out = tmp_path / "mean"
+    assert_done(call(app, "average", run_folder, again, "--out", out))
+    for mine, first, second in zip(weights(out), weights(run_folder), weights(again), strict=True):
+        np.testing.assert_allclose(mine, (first + second) / 2, rtol=1e-6, atol=1e-7)
+    training = json.loads((out / "metrics.json").read_text())["training"]
+    assert training["averaged"] == [str(run_folder), str(again)]
+    assert training["teachers"] == [str(run_folder)]
+    loose = ("--max-drop", "100", "--max-class-drop", "100", "--min-agreement", "0")
+    assert_done(call(converter, out, "--quantize", "fp16", *loose))
+    assert "The mean of the weights of 2 runs" in (out / "mean-fp16.md").read_text()
+
+
+def test_runs_that_do_not_fit_are_refused(
+    tmp_path: Path, drawn: Path, run_folder: Path, again: Path
+) -> None:
+    out = tmp_path / "mean"
+    assert_refused(call(app, "average", again, "--out", out), 2, "two runs or more")
+    nothing = tmp_path / "nothing"
+    assert_refused(
+        call(app, "average", again, nothing, "--out", out), 3, str(nothing), "not a finished run"
+    )
+    assert_refused(call(app, "average", again, again, "--out", run_folder), 2, "another --out")
+    other = tmp_path / "other"
+    assert_done(call(app, "--data", drawn, "--out", other, *TINY, "--input-size", "32"))
+    assert_refused(call(app, "average", again, other, "--out", out), 3, "different faces")
+    assert not out.exists()
+
+
+def test_an_average_that_was_cut_short_is_not_trained(tmp_path: Path, again: Path) -> None:
+    out = tmp_path / "mean"
+    out.mkdir()
+    config = json.loads((again / "config.json").read_text())
+    (out / "config.json").write_text(json.dumps({**config, "averaged": ["a", "b"]}))
+    assert_refused(call(app, "--resume", out), 3, "average again")
