@@ -19,12 +19,12 @@ from emo_bench.endless import open_endless
 from emo_bench.meters import Histogram, StageClock, VitalSigns
 from emo_bench.results import identity
 from emo_edge import loop
-from emo_edge.allocator import share_one_heap
 from emo_edge.board.life import signs_of_life
 from emo_edge.classifier import Classifier
 from emo_edge.contract import Box, Image, Probabilities, prepare
 from emo_edge.detectors import make_detector
 from emo_edge.errors import NoFaceError, UsageError
+from emo_edge.footprint import drop_idle_code, share_one_heap
 from emo_edge.health import Health
 from emo_edge.pace import Pace
 from emo_edge.pipeline import Pipeline, Reading
@@ -74,6 +74,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         raise UsageError("this benchmark reads /proc: it runs on Linux only")
     share_one_heap()  # as `emo-edge` does
     run = _Run(plan)
+    drop_idle_code()
     endless = open_endless(plan.source, run.health, run.clock, preload=plan.preload)
     with stop_signals() as stop, endless as source:
         run.go(source, stop)

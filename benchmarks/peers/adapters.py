@@ -108,10 +108,13 @@ class EmoToolkit:
     def __init__(self, model: str, detector: str) -> None:
         from emo_edge import Classifier
         from emo_edge.detectors import make_detector
+        from emo_edge.footprint import drop_idle_code, share_one_heap
 
+        share_one_heap()
         self._classifier = Classifier(model)
         self._detector = make_detector(detector)
         self.labels = names(self._classifier.spec.labels)
+        drop_idle_code()
 
     def classify(self, face: Any) -> Any:
         """Return the probabilities of a crop."""
@@ -131,11 +134,13 @@ class EmoToolkit:
 
     def _frames(self, text: str, frames: int) -> Iterator[int]:
         from emo_edge import open_source, readings
+        from emo_edge.footprint import Settling
 
-        spec = self._classifier.spec
+        spec, settling = self._classifier.spec, Settling()
         with open_source(text) as source:
             loop = readings(source, self._detector, self._classifier, spec)
             for number, (_, found) in enumerate(loop, start=1):
+                settling.beat()
                 yield len(found)
                 if number == frames:
                     return

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from emo_edge.board.notify import Notifier, status_line
 from emo_edge.board.watch import BoardWatch
+from emo_edge.footprint import Settling
 from emo_edge.health import Health
 from emo_edge.pace import Pace
 from emo_edge.sources.frame import Source
@@ -20,7 +21,7 @@ def signs_of_life(
 
     A recording or a folder is soon over: nobody watches the board meanwhile.
     """
-    beats: list[Callable[[], None]] = []
+    beats = [Settling().beat]
     with ExitStack() as open_parts:
         if source.kind == "live":
             watch = open_parts.enter_context(BoardWatch(health, pace, limit=celsius_limit))

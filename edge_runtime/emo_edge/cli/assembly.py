@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from emo_edge import loop
-from emo_edge.allocator import share_one_heap
 from emo_edge.board.life import signs_of_life
 from emo_edge.classifier import Classifier
 from emo_edge.detectors import best_detector, make_detector
 from emo_edge.errors import NoFaceError, OutputError
+from emo_edge.footprint import drop_idle_code, share_one_heap
 from emo_edge.health import Health
 from emo_edge.messages import say
 from emo_edge.pace import Pace
@@ -58,6 +58,7 @@ def run_loop(
     classifier = load()
     health, pace = Health(), Pace(max_fps)
     spec = classifier.spec
+    drop_idle_code()
 
     def for_pictures() -> Pipeline:
         name = best_detector() if detector == "auto" else detector

@@ -1,0 +1,88 @@
+"""What a long run keeps in memory: one heap for all threads, no code that only the start needed."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emo_edge import footprint
+
+# Four threads at once, each of which takes more than a small object's worth.
+FOUR_THREADS = """
+import ctypes, sys, threading
+from emo_edge.footprint import share_one_heap
+if sys.argv[1] == "shared":
+    share_one_heap()
+together = threading.Barrier(4)
+threads = [threading.Thread(target=lambda: (bytearray(5000), together.wait())) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+# The libraries answer as before, and nothing that they wrote themselves is lost.
+DROPPING = """
+import json, sys
+import cv2, numpy as np
+from emo_edge.footprint import Settling, drop_idle_code
+
+def resident():
+    lines = open("/proc/self/status").read().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return {name: int(fields[name].split()[0]) for name in ("RssFile", "RssAnon")}
+
+def answers():
+    square = np.arange(16.0).reshape(4, 4) + np.eye(4)
+    picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    return np.linalg.inv(square).round(6).tolist(), cv2.resize(picture, (4, 4)).tolist()
+
+expected, beat, before = answers(), Settling().beat, resident()
+if sys.argv[1] == "drop":
+    drop_idle_code()
+for _ in range(int(sys.argv[2])):
+    beat()
+after = resident()
+print(json.dumps({"before": before, "after": after, "same": answers() == expected}))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+@pytest.mark.parametrize(("how", "one"), [("shared", True), ("untouched", False)])
+def test_threads_share_one_heap_when_told_to(how: str, one: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FOUR_THREADS, how], capture_output=True, text=True, check=True
+    )
+    assert "Arena 0:" in done.stderr
+    assert ("Arena 1:" not in done.stderr) == one
+
+
+@pytest.mark.skipif(not footprint.MAPPINGS.exists(), reason="no /proc/self/smaps")
+@pytest.mark.parametrize(
+    ("how", "beats", "dropped"), [("drop", 0, True), ("settle", 9, False), ("settle", 10, True)]
+)
+def test_code_of_the_start_is_dropped_and_still_runs(how: str, beats: int, dropped: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DROPPING, how, str(beats)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    before, after = told["before"], told["after"]
+    assert (after["RssFile"] < before["RssFile"] / 2) == dropped
+    assert after["RssAnon"] > before["RssAnon"] - 1024  # the kernel counts pages in batches
+    assert told["same"]
+
+
+def test_nothing_is_dropped_where_mappings_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(footprint, "MAPPINGS", tmp_path / "smaps")
+    footprint.drop_idle_code()
