@@ -73,8 +73,8 @@ def measure(plan: Plan) -> dict[str, Any]:
     if not Path("/proc/self/statm").exists():
         raise UsageError("this benchmark reads /proc: it runs on Linux only")
     share_one_heap()  # as `emo-edge` does
-    run = _Run(plan)
     drop_idle_code()
+    run = _Run(plan)
     endless = open_endless(plan.source, run.health, run.clock, preload=plan.preload)
     with stop_signals() as stop, endless as source:
         run.go(source, stop)

@@ -111,10 +111,10 @@ class EmoToolkit:
         from emo_edge.footprint import drop_idle_code, share_one_heap
 
         share_one_heap()
+        drop_idle_code()
         self._classifier = Classifier(model)
         self._detector = make_detector(detector)
         self.labels = names(self._classifier.spec.labels)
-        drop_idle_code()
 
     def classify(self, face: Any) -> Any:
         """Return the probabilities of a crop."""
@@ -134,10 +134,11 @@ class EmoToolkit:
 
     def _frames(self, text: str, frames: int) -> Iterator[int]:
         from emo_edge import open_source, readings
-        from emo_edge.footprint import Settling
+        from emo_edge.footprint import Settling, drop_idle_code
 
         spec, settling = self._classifier.spec, Settling()
         with open_source(text) as source:
+            drop_idle_code()
             loop = readings(source, self._detector, self._classifier, spec)
             for number, (_, found) in enumerate(loop, start=1):
                 settling.beat()

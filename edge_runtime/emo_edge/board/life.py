@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 from emo_edge.board.notify import Notifier, status_line
 from emo_edge.board.watch import BoardWatch
-from emo_edge.footprint import Settling
+from emo_edge.footprint import Settling, drop_idle_code
 from emo_edge.health import Health
 from emo_edge.pace import Pace
 from emo_edge.sources.frame import Source
@@ -19,8 +19,10 @@ def signs_of_life(
 ) -> Iterator[list[Callable[[], None]]]:
     """Yield what the loop is to call at every beat: systemd's watchdog, a camera's governor.
 
-    A recording or a folder is soon over: nobody watches the board meanwhile.
+    A recording or a folder is soon over: nobody watches the board meanwhile. The code that only the
+    start needed is dropped now, and once more when the loop has settled.
     """
+    drop_idle_code()
     beats = [Settling().beat]
     with ExitStack() as open_parts:
         if source.kind == "live":

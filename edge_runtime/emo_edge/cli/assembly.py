@@ -43,6 +43,7 @@ def run_loop(
 ) -> None:
     """Run to the end of the source or to a signal; the arguments are the options of `emo-edge`."""
     share_one_heap()
+    drop_idle_code()
     asked = _asked(size, fps)
     find = make_detector(detector, smallest_face)
     if tuned and backend == "auto" and threads is None:
@@ -58,7 +59,6 @@ def run_loop(
     classifier = load()
     health, pace = Health(), Pace(max_fps)
     spec = classifier.spec
-    drop_idle_code()
 
     def for_pictures() -> Pipeline:
         name = best_detector() if detector == "auto" else detector
