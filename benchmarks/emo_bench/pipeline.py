@@ -124,6 +124,7 @@ class _Run:
         ):
             sinks = [_Tap(self._watch), *(_Tap(timed("sinks", sink)) for sink in (log, *page))]
             find = timed("detect", self._detect)
+            drop_idle_code()
             loop.run(source, find, classify, spec, sinks, self.health, beats, pace=pace, stop=stop)
         self._cpu = time.process_time() - self._cpu
         self._wall = time.monotonic() - self._wall

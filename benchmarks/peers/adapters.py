@@ -134,14 +134,13 @@ class EmoToolkit:
 
     def _frames(self, text: str, frames: int) -> Iterator[int]:
         from emo_edge import open_source, readings
-        from emo_edge.footprint import Settling, drop_idle_code
+        from emo_edge.footprint import drop_idle_code
 
-        spec, settling = self._classifier.spec, Settling()
+        spec = self._classifier.spec
         with open_source(text) as source:
             drop_idle_code()
             loop = readings(source, self._detector, self._classifier, spec)
             for number, (_, found) in enumerate(loop, start=1):
-                settling.beat()
                 yield len(found)
                 if number == frames:
                     return

@@ -7,7 +7,6 @@ from contextlib import ExitStack, closing, contextmanager
 
 from emo_edge.board.notify import Notifier, status_line
 from emo_edge.board.watch import BoardWatch
-from emo_edge.footprint import Settling, drop_idle_code
 from emo_edge.health import Health
 from emo_edge.pace import Pace
 from emo_edge.sources.frame import Source
@@ -19,11 +18,9 @@ def signs_of_life(
 ) -> Iterator[list[Callable[[], None]]]:
     """Yield what the loop is to call at every beat: systemd's watchdog, a camera's governor.
 
-    A recording or a folder is soon over: nobody watches the board meanwhile. The code that only the
-    start needed is dropped now, and once more when the loop has settled.
+    A recording or a folder is soon over: nobody watches the board meanwhile.
     """
-    drop_idle_code()
-    beats = [Settling().beat]
+    beats: list[Callable[[], None]] = []
     with ExitStack() as open_parts:
         if source.kind == "live":
             watch = open_parts.enter_context(BoardWatch(health, pace, limit=celsius_limit))

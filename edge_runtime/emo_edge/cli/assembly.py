@@ -71,6 +71,7 @@ def run_loop(
         open_sinks(outputs, source, spec, health, for_pictures) as sinks,
         signs_of_life(source, health, pace, celsius_limit) as beats,
     ):
+        drop_idle_code()
         loop.run(source, find, classifier, spec, sinks, health, beats, pace=pace, stop=stop)
     _conclude(health, stop.signal, smallest_face)
 
