@@ -35,14 +35,16 @@ def drop_idle_code() -> None:
     Of 47 MiB that importing, loading and opening touch a loop needs 20. `emo-edge` lets go once it
     is imported and once all is open. The pages stay in the kernel's page cache, free to be
     reclaimed, until they are touched again: a minor fault, no reading. Only mappings that cannot
-    be written to and hold no copies of their own (relocations) are dropped; where there is no
-    /proc/self/smaps, none.
+    be written to and hold no copies of their own (relocations) are dropped; where the system does
+    not tell them, none.
     """
-    if not MAPPINGS.exists():
+    try:
+        mappings = MAPPINGS.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # not Linux, or /proc is shut: the process is as large as ever, and works
         return
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    for start, end in _clean_files(MAPPINGS.read_text(encoding="utf-8", errors="replace")):
+    for start, end in _clean_files(mappings):
         madvise(start, end - start, MADV_DONTNEED)
 
 

@@ -72,8 +72,9 @@ def test_code_of_the_start_is_dropped_and_still_runs() -> None:
     assert told["same"]
 
 
+@pytest.mark.parametrize("name", ["missing", "."])
 def test_nothing_is_dropped_where_mappings_cannot_be_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(footprint, "MAPPINGS", tmp_path / "smaps")
+    monkeypatch.setattr(footprint, "MAPPINGS", tmp_path / name)
     footprint.drop_idle_code()
