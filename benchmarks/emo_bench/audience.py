@@ -18,6 +18,7 @@ from itertools import count
 
 from emo_edge.health import Health
 from emo_edge.pipeline import Pipeline
+from emo_edge.processes import module_command
 from emo_edge.sinks import Sink
 from emo_edge.spec import ModelSpec
 
@@ -39,8 +40,9 @@ def watched_page(
     page = Page(place, health, spec, make_pipeline)
     with closing(Isolated("page", page, health)) as sink:
         # A session of its own: Ctrl-C is for the run, which then ends the viewer.
-        words = [sys.executable, "-m", "emo_bench.audience", page.url]
-        viewer = subprocess.Popen(words, start_new_session=True)
+        viewer = subprocess.Popen(
+            module_command("emo_bench.audience", page.url), start_new_session=True
+        )
         try:
             yield sink
         finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 from emo_edge.errors import EmoError, ModelError
 from emo_edge.messages import say
+from emo_edge.processes import module_command
 
 BUG = 1
 
@@ -20,7 +21,7 @@ def in_own_process(module: str, task: Mapping[str, Any]) -> dict[str, Any]:
     Raises `EmoError` with the child's own words and exit code, `ModelError` if it crashed. A bug's
     traceback is shown.
     """
-    command = [sys.executable, "-m", module, json.dumps(task)]
+    command = module_command(module, json.dumps(task))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return dict(json.loads(done.stdout))

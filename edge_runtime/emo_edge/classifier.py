@@ -148,13 +148,17 @@ def _plain_spec(
     if len(interpreter.input_shape) != 4 or interpreter.input_shape[3] not in (1, 3):
         raise ModelError(f"{path} takes {interpreter.input_shape}, not (1, height, width, 1 or 3)")
     _, height, width, channels = interpreter.input_shape
-    spec = ModelSpec(
-        labels=read_labels(labels),
-        height=height,
-        width=width,
-        colour="grey" if channels == 1 else "rgb",
-        input_range=input_range,
-    )
+    try:
+        spec = ModelSpec(
+            labels=read_labels(labels),
+            height=height,
+            width=width,
+            colour="grey" if channels == 1 else "rgb",
+            input_range=input_range,
+        )
+    except ModelError as error:  # it speaks of metadata; here the options are what describes
+        words = str(error).removeprefix("model metadata: ")
+        raise UsageError(f"--labels {labels} and --input-range: {words}") from error
     # Only a softmax gives non-negative outputs that sum to 1 for an arbitrary picture.
     output = interpreter.run(np.full(spec.input_shape, 128, np.uint8))
     softmax = bool((output >= 0).all() and abs(float(output.sum()) - 1) < 0.05)

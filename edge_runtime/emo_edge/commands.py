@@ -115,6 +115,28 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def told(context: typer.Context, name: str) -> bool:
+    """Whether the command line says this option, rather than a default or a configuration."""
+    origin = context.get_parameter_source(name)
+    return origin is not None and origin.name == "COMMANDLINE"
+
+
+def refuse_stray(context: typer.Context, *, but: tuple[str, ...] = ()) -> None:
+    """Raise `UsageError` for an option before the subcommand, which would not see it.
+
+    Args:
+        context: Of the command that has subcommands, one of which is invoked.
+        but: Parameters that mean the same before every subcommand.
+    """
+    for parameter in context.command.params:
+        if parameter.name and parameter.name not in but and told(context, parameter.name):
+            option, behind = max(parameter.opts, key=len), context.invoked_subcommand
+            raise UsageError(
+                f"{option} stands before {behind}, which would not see it: put it behind "
+                f"{behind}, if that takes it"
+            )
+
+
 def require_extra(extra: str, *modules: str) -> None:
     """Raise `UsageError` naming the pip line when a module of an optional extra is missing."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]

@@ -48,7 +48,14 @@ def shows_secrets(path: Path, values: Mapping[str, Any]) -> bool:
     """Return whether others than its owner can read a configuration with a token or a password."""
     if not path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         return False
-    return "serve_token" in values or urlsplit(values.get("mqtt", "")).password is not None
+    return "serve_token" in values or _has_password(values.get("mqtt", ""))
+
+
+def _has_password(url: str) -> bool:
+    try:
+        return urlsplit(url).password is not None
+    except ValueError:  # no address: the run will say so; what it holds may be a password
+        return "@" in url
 
 
 def _is_file(path: Path) -> bool:

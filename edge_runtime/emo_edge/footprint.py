@@ -10,8 +10,11 @@ from pathlib import Path
 M_ARENA_MAX = -8  # <malloc.h>
 MADV_DONTNEED = 4  # <sys/mman.h>
 MAPPINGS = Path("/proc/self/smaps")
-MAPPING = re.compile(  # a mapped file that nobody can write to, and how much of it is a copy
-    r"^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ \S+ +/.*\n(?:[A-Z]\w+: .*\n)*?Anonymous: +(\d+) kB$",
+# A mapped file that nobody can write to, and how much of it is a copy: in memory, swapped out.
+MAPPING = re.compile(
+    r"^([0-9a-f]+)-([0-9a-f]+) r-[x-]p \S+ \S+ \S+ +/.*\n"
+    r"(?:[A-Z]\w+: .*\n)*?Anonymous: +(\d+) kB\n"
+    r"(?:[A-Z]\w+: .*\n)*?Swap: +(\d+) kB$",
     re.MULTILINE,
 )
 
@@ -49,6 +52,6 @@ def drop_idle_code() -> None:
 
 
 def _clean_files(mappings: str) -> Iterator[tuple[int, int]]:
-    for start, end, copied in MAPPING.findall(mappings):
-        if copied == "0":
+    for start, end, *copied in MAPPING.findall(mappings):
+        if copied == ["0", "0"]:
             yield int(start, 16), int(end, 16)

@@ -22,6 +22,7 @@ from emo_edge.cache import cache_folder
 from emo_edge.errors import EmoError, ModelError, OutputError
 from emo_edge.messages import say
 from emo_edge.modelfile import read_model
+from emo_edge.processes import module_command
 from emo_edge.shipped import FOLDER
 
 PROBE_SECONDS = 120.0
@@ -32,10 +33,10 @@ def refuse_crasher(model: Path, backend: Backend) -> None:
     if model.resolve().parent == FOLDER.resolve():
         return
     survived = _survived(model, backend)
-    if survived is not None and survived.exists():
+    if survived is not None and _is_there(survived):
         return
-    _probe(model, backend)
-    if survived is not None:
+    done = _probe(model, backend)
+    if survived is not None and done.returncode == 0:
         _remember(survived)
 
 
@@ -47,6 +48,13 @@ def _survived(model: Path, backend: Backend) -> Path | None:
         return cache_folder() / "survived" / content[:32]
     except OutputError:  # a user without a home: each run tries anew
         return None
+
+
+def _is_there(mark: Path) -> bool:
+    try:
+        return mark.exists()
+    except PermissionError:  # another user's cache
+        return False
 
 
 def _remember(mark: Path) -> None:
@@ -65,7 +73,7 @@ def delegates(model: Path, backend: Backend) -> int:
 
 
 def _probe(model: Path, backend: Backend) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "emo_edge.probe", str(model), backend.name]
+    command = module_command("emo_edge.probe", str(model), backend.name)
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from emo_edge.artifacts import atomic_path
 from emo_edge.commands import guarded, new_app
 from emo_edge.contract import Image, Probabilities
 from emo_edge.errors import DataError, ModelError
+from emo_edge.processes import module_command
 
 if TYPE_CHECKING:
     from emo_edge.classifier import Classifier
@@ -117,8 +117,8 @@ def score_in_own_process(
     with tempfile.TemporaryDirectory(prefix="emo-score-") as folder:
         faces, answers = Path(folder, "faces.npz"), Path(folder, "answers.npy")
         np.savez(faces, pixels=pixels)
-        command = [sys.executable, "-m", "emo_edge.score"]
-        command += [str(model), str(faces), str(answers), "--backend", backend]
+        files = (str(model), str(faces), str(answers))
+        command = module_command("emo_edge.score", *files, "--backend", backend)
         command += [] if labels is None else ["--labels", str(labels)]
         command += [] if input_range is None else ["--input-range", *map(str, input_range)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -26,6 +26,11 @@ def shipped_nets() -> dict[str, dict[str, Path]]:
     return dict(sorted(nets.items()))
 
 
+def is_shipped(text: str) -> bool:
+    """Whether `text` names a shipped net or file, which come before paths of the same name."""
+    return text in shipped_nets() or text in shipped_models()
+
+
 def find_model(text: str) -> Path:
     """Return the model file for a shipped net, a shipped file or a path.
 

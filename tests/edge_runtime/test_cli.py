@@ -216,6 +216,23 @@ MODELS: dict[str, tuple[Callable[[Path], Options], int, str]] = {
         2,
         "carries its own labels",
     ),
+    "plain, one label": (
+        lambda d: [
+            bytes_in(d / "m.tflite", PARTS.flatbuffer),
+            "--labels",
+            labels_file(d / "l.txt", LABELS[:1]),
+        ],
+        2,
+        "l.txt and --input-range: needs at least two labels",
+    ),
+    "plain, empty range": (
+        lambda d: [
+            bytes_in(d / "m.tflite", PARTS.flatbuffer),
+            *("--labels", labels_file(d / "l.txt"), "--input-range", 1, -1),
+        ],
+        2,
+        "--input-range: empty input range",
+    ),
     "range given twice": (lambda _: [INT8, "--input-range", 0, 1], 2, "carries its own labels"),
 }
 
@@ -272,6 +289,9 @@ SOURCES: dict[str, tuple[Callable[[Path], Options], int, str]] = {
     "neither": (lambda _: [], 2, ONE_SOURCE),
     "detector": (lambda _: ["--camera", 0, "--detector", "yolo"], 2, DETECTORS),
     "backend": (lambda _: ["--camera", 0, "--backend", "onnx"], 2, BACKENDS),
+    "endless log": (lambda _: ["--camera", 0, "--log-size", "inf"], 2, "must be finite"),
+    "no number": (lambda _: ["--camera", 0, "--smallest-face", "nan"], 2, "must be finite"),
+    "mqtt": (lambda _: ["--camera", 0, "--mqtt-ca", "ca.pem"], 2, "go with --mqtt"),
     "film of stills": (
         lambda d: ["--source", face_picture(d), "--record", d / "x.mp4"],
         2,
@@ -321,6 +341,21 @@ def test_an_option_that_does_not_exist_or_fit_is_exit_code_2(option: list[str]) 
     result = edge("--model", INT8, *option)
     assert result.exit_code == 2
     assert option[0] in result.stderr
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["tune"], ["models"]])
+def test_an_option_before_a_subcommand_is_refused_not_forgotten(command: list[str]) -> None:
+    result = edge("--model", "other.tflite", *command)
+    assert_refused(result, 2, f"--model stands before {command[0]}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("name", ["face.png", "talk.mp4", "pictures"])
+def test_a_source_without_the_right_to_read_it_is_told_so(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    place.mkdir() if name == "pictures" else place.write_bytes(b"secret")
+    place.chmod(0)
+    assert_refused(edge("--model", INT8, "--source", place), 5, "Permission denied")
 
 
 @pytest.mark.parametrize(

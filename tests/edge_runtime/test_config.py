@@ -138,6 +138,42 @@ def test_a_source_on_the_command_line_replaces_the_files_camera(picture: Path, h
     assert_refused(edge(), 2, "give one of")
 
 
+TOKEN = "a token of sixteen and more"
+BESIDE: dict[str, tuple[str, list[str]]] = {
+    "a token without a page": (f'serve-token = "{TOKEN}"', []),
+    "an open page": ("serve-without-token = true", []),
+    "a size without a camera": ('camera = 99\nsize = "800x600"\nfps = 5', []),
+    "labels of another model": (
+        'model = "plain.tflite"\nlabels = "l.txt"\ninput-range = [-1, 1]',
+        ["--model", str(INT8)],
+    ),
+    "a token for a page without": (
+        f'serve-token = "{TOKEN}"',
+        ["--serve", "0", "--serve-without-token"],
+    ),
+    "a page without for a token": (
+        "serve-without-token = true",
+        ["--serve", "0", "--serve-token", TOKEN],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+def test_what_the_file_says_beside_a_replaced_option_is_left_aside(
+    picture: Path, home: Path, case: str
+) -> None:
+    text, words = BESIDE[case]
+    wrote(home, text)
+    assert_done(edge("--source", picture, "--detector", "none", *words))
+
+
+@pytest.mark.parametrize(
+    "words", [["--serve-token", TOKEN], ["--size", "800x600"], ["--labels", "l.txt"]]
+)
+def test_the_same_on_the_command_line_is_refused(picture: Path, words: list[str]) -> None:
+    assert_refused(edge("--source", picture, "--model", INT8, *words), 2)
+
+
 REFUSED: dict[str, tuple[str, str]] = {
     "unknown": ("colour = 1", "no option 'colour'; see: emo-edge --help"),
     "nearly": ("thread = 2", "did you mean 'threads'?"),
@@ -182,6 +218,13 @@ def test_any_bytes_end_in_a_refusal_or_a_run(
     done = edge("--config", path, "--camera", "99")
     assert done.returncode in (2, 5)
     assert done.stderr.count("error: ") == 1
+
+
+def test_an_address_that_is_none_is_no_bug_of_doctor(home: Path) -> None:
+    wrote(home, 'mqtt = "mqtt://me:hunter2@[::1"\n').chmod(0o644)
+    done = edge("doctor", "--model", INT8)
+    assert "edge.toml" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr
 
 
 def test_a_subcommand_takes_the_options_that_it_shares_with_a_run(

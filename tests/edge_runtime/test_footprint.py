@@ -72,6 +72,34 @@ def test_code_of_the_start_is_dropped_and_still_runs() -> None:
     assert told["same"]
 
 
+# As Linux tells of a library's relocated data; a swapped-out page is not among the anonymous ones.
+RELOCATED = """\
+7f0000000000-7f0000004000 r--p 00010000 08:01 42                         /usr/lib/libx.so
+Size:                 16 kB
+KernelPageSize:        4 kB
+Rss:                   8 kB
+Referenced:            8 kB
+Anonymous:             {anonymous} kB
+LazyFree:              0 kB
+AnonHugePages:         0 kB
+Swap:                  {swap} kB
+SwapPss:               0 kB
+Locked:                0 kB
+VmFlags: rd mr mw me
+"""
+
+
+@pytest.mark.parametrize(
+    ("anonymous", "swap", "dropped"), [(0, 0, True), (8, 0, False), (0, 8, False), (4, 4, False)]
+)
+def test_pages_that_a_library_changed_are_kept_in_memory_and_in_swap(
+    anonymous: int, swap: int, dropped: bool
+) -> None:
+    told = RELOCATED.format(anonymous=anonymous, swap=swap)
+    ranges = [(0x7F0000000000, 0x7F0000004000)] if dropped else []
+    assert list(footprint._clean_files(told)) == ranges
+
+
 @pytest.mark.parametrize("name", ["missing", "."])
 def test_nothing_is_dropped_where_mappings_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.drawn import INT8, save, scene
+from emo_edge.backends import find_backend
 from emo_edge.cli import app
 from emo_edge.contract import decode_image
 from emo_edge.errors import DataError
@@ -290,6 +291,24 @@ def test_what_was_survived_once_is_not_tried_again(
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")  # nothing can be kept there
     assert classify(model, picture).returncode == 0
     assert tried == [model, model]
+
+
+def test_only_a_child_that_ended_well_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emo_edge import probe
+
+    parts = {"note": b"a child that fails"}
+    model, backend = written(tmp_path / "m.tflite", packed(PARTS.flatbuffer, parts)), find_backend()
+    mark = probe._survived(model, backend)
+    assert mark is not None
+    with monkeypatch.context() as patch:
+        failed = subprocess.CompletedProcess([], 1, "", "no memory")
+        patch.setattr(probe, "_probe", lambda *_: failed)
+        probe.refuse_crasher(model, backend)
+    assert not mark.exists()
+    probe.refuse_crasher(model, backend)
+    assert mark.exists()
 
 
 def test_a_model_that_never_answers_is_given_up(

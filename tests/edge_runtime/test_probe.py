@@ -23,6 +23,14 @@ def test_a_model_that_runs_is_not_refused() -> None:
     refuse_crasher(INT8, find_backend())
 
 
+def test_python_files_of_the_current_folder_are_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "platform.py").write_text("raise SystemExit('a file of the user was run')")
+    monkeypatch.chdir(tmp_path)
+    assert delegates(INT8, find_backend()) >= 0
+
+
 @pytest.mark.usefixtures("unverified")
 def test_a_model_that_kills_the_child_is_refused(tmp_path: Path) -> None:
     wild = tmp_path / "wild.tflite"

@@ -205,6 +205,22 @@ def test_a_run_takes_the_winner_and_says_so_in_one_line(
         assert "tuned" not in done.stderr
 
 
+def test_the_page_names_the_file_that_runs(
+    tuned: tuple[Path, Path], face: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emo_edge.cli import assembly
+
+    opened = []
+    really = assembly.open_sinks
+    monkeypatch.setattr(
+        assembly,
+        "open_sinks",
+        lambda outputs, *rest: opened.append(outputs) or really(outputs, *rest),
+    )
+    assert_done(reading(tuned[0], face, "--serve", "0"))
+    assert opened[0].serving.model == tuned[1].stem
+
+
 def test_another_board_version_or_variant_makes_it_worthless_and_that_is_said(
     tuned: tuple[Path, Path], face: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -48,6 +49,8 @@ def run_loop(
     find = make_detector(detector, smallest_face)
     if tuned and backend == "auto" and threads is None:
         model, backend, threads = _tuned(model)
+        if outputs.serving is not None:  # the page names what really runs
+            outputs = replace(outputs, serving=replace(outputs.serving, model=model.stem))
     load = partial(
         Classifier,
         model,

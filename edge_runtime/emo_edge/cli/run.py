@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from emo_edge.cli.options import ModelOption
-from emo_edge.commands import guarded, show_version
+from emo_edge.commands import guarded, refuse_stray, show_version, told
 from emo_edge.errors import UsageError
 from emo_edge.shipped import DEFAULT, find_model
 from emo_edge.smallest import SMALLEST_FACE, SMALLEST_RANGE
+
+T = TypeVar("T")
 
 
 @guarded
@@ -123,14 +127,31 @@ def run(
 ) -> None:
     """Run the loop until the source ends or Ctrl-C; no picture is stored unless asked for."""
     if context.invoked_subcommand is not None:
+        refuse_stray(context, but=("config",))
         return
     from emo_edge.cli.assembly import run_loop
     from emo_edge.sinks.mqtt.address import parse_address
     from emo_edge.sinks.opening import Outputs
     from emo_edge.sinks.page.serving import serving
+    from emo_edge.sources import is_camera
 
-    text, file = _one_source(context, source, camera), find_model(model)
+    _require_finite(smallest_face, log_size, fps, max_fps, celsius_limit)
+    text = _one_source(context, source, camera)
+    # What the file says beside an option that the command line gave another value was not meant
+    # for it; what the command line says was.
+    own = partial(_own, context)
+    if (told(context, "source") or told(context, "camera")) and not is_camera(text):
+        size, fps = own(size=size), own(fps=fps)
+    if told(context, "model"):
+        labels, input_range = own(labels=labels), own(input_range=input_range)
+    if serve is None or told(context, "serve_without_token"):
+        serve_token = own(serve_token=serve_token)
+    if serve is None or told(context, "serve_token"):
+        serve_without_token = bool(own(serve_without_token=serve_without_token))
+    if mqtt is None and (told(context, "mqtt_password_file") or told(context, "mqtt_ca")):
+        raise UsageError("--mqtt-password-file and --mqtt-ca go with --mqtt")
     broker = parse_address(mqtt, mqtt_password_file, mqtt_ca) if mqtt is not None else None
+    file = find_model(model)
     page = serving(serve, serve_token, serve_without_token, file.stem)
     run_loop(
         text,
@@ -150,18 +171,23 @@ def run(
     )
 
 
+def _require_finite(*values: float | None) -> None:
+    if any(value is not None and not math.isfinite(value) for value in values):
+        raise UsageError("sizes, rates and temperatures must be finite numbers")
+
+
+def _own(context: typer.Context, **option: T) -> T | None:
+    """Return the value of one option if the command line gave it, else None."""
+    ((name, value),) = option.items()
+    return value if told(context, name) else None
+
+
 def _one_source(context: typer.Context, source: str | None, camera: str | None) -> str:
     if source is not None and camera is not None:  # the command line comes before the file
         source, camera = (
-            value if _told(context, name) else None
+            value if told(context, name) else None
             for name, value in (("source", source), ("camera", camera))
         )
     if (source is None) == (camera is None):
         raise UsageError("give one of --camera X and --source X (see emo-edge --help)")
     return source if source is not None else camera or ""
-
-
-def _told(context: typer.Context, name: str) -> bool:
-    """Whether the command line says this option, rather than the configuration file."""
-    origin = context.get_parameter_source(name)
-    return origin is not None and origin.name == "COMMANDLINE"

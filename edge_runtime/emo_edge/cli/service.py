@@ -12,7 +12,7 @@ from emo_edge.commands import guarded
 from emo_edge.config import OF_THE_MACHINE, options_of, read_config
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
-from emo_edge.shipped import find_model
+from emo_edge.shipped import find_model, is_shipped
 
 app = typer.Typer(
     help="Run emo-edge as a systemd service: at boot, watched, restarted, sandboxed.",
@@ -108,7 +108,7 @@ def _checked(context: typer.Context, arguments: list[str]) -> tuple[list[str], l
     whole = {
         str(value): str(Path(value).absolute())
         for value in given.values()
-        if not str(value).isdigit() and Path(value).exists()
+        if not str(value).isdigit() and Path(value).exists() and not is_shipped(str(value))
     }
     return [_located(word, whole) for word in arguments], [
         find_model(given["model"]).absolute(),

@@ -68,9 +68,10 @@ def open_sinks(
 
     Raises:
         OutputError: one of them cannot be written; nothing is left behind.
-        UsageError: two of them want the same place, or one cannot be had from this source.
+        UsageError: two of them want the same place, one would overwrite what is read, or one
+            cannot be had from this source.
     """
-    _refuse_shared(outputs)
+    _refuse_shared(outputs, source)
     if outputs.record is not None or outputs.snapshot is not None:
         _name_undrawable(spec.labels)
     with ExitStack() as opened:
@@ -78,7 +79,9 @@ def open_sinks(
         yield [opened.enter_context(closing(sink)) for sink in sinks]
 
 
-def _refuse_shared(outputs: Outputs) -> None:
+def _refuse_shared(outputs: Outputs, source: Source) -> None:
+    from emo_edge.sources import reads
+
     asked = {
         "--jsonl": outputs.jsonl,
         "--csv": outputs.csv,
@@ -89,7 +92,10 @@ def _refuse_shared(outputs: Outputs) -> None:
     for option, target in asked.items():
         if target is None:
             continue
-        place = "stdout" if target == "-" else str(Path(target).resolve())
+        path = Path(target).resolve()
+        if target != "-" and source.kind != "live" and reads(source.name, path):
+            raise UsageError(f"{option} {target} is among what is read: choose another place")
+        place = "stdout" if target == "-" else str(path)
         if place in taken:
             raise UsageError(f"{taken[place]} and {option} want the same place: {target}")
         taken[place] = option

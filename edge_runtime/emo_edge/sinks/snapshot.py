@@ -12,6 +12,7 @@ from emo_edge.annotate import annotate
 from emo_edge.artifacts import atomic_path, require_writable
 from emo_edge.errors import OutputError, UsageError
 from emo_edge.pipeline import Reading
+from emo_edge.sinks.room import require_room
 from emo_edge.sources.frame import Frame
 
 SECONDS = 1.0
@@ -46,6 +47,8 @@ class Snapshot:
         if self._newest is None:
             return
         self._written_at = time.monotonic()
+        self._target.parent.mkdir(parents=True, exist_ok=True)
+        require_room(self._target.parent)
         (frame, readings), self._newest = self._newest, None
         with atomic_path(self._target, transient=True) as temporary:
             try:

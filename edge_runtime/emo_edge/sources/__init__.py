@@ -2,8 +2,17 @@
 
 from emo_edge.sources.frame import Frame, Source
 from emo_edge.sources.listing import cameras
-from emo_edge.sources.opening import open_source
+from emo_edge.sources.opening import is_camera, open_source, reads
 from emo_edge.sources.settings import Asked
 from emo_edge.sources.stills import PICTURES
 
-__all__ = ["PICTURES", "Asked", "Frame", "Source", "cameras", "open_source"]
+__all__ = [
+    "PICTURES",
+    "Asked",
+    "Frame",
+    "Source",
+    "cameras",
+    "is_camera",
+    "open_source",
+    "reads",
+]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import glob
+import os
 import re
 import stat
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from emo_edge.sources.picamera import Picamera
 from emo_edge.sources.recordings import recording
 from emo_edge.sources.rpicam import Rpicam
 from emo_edge.sources.settings import Asked
-from emo_edge.sources.stills import pictures_among, pictures_in, stills
+from emo_edge.sources.stills import PICTURES, pictures_among, pictures_in, stills
 from emo_edge.sources.streams import Stream
 from emo_edge.sources.webcam import Webcam
 
@@ -59,6 +61,22 @@ def open_source(
         yield source
 
 
+def reads(text: str, place: Path) -> bool:
+    """Whether a source of files reads what stands at `place` (resolved), or will the next time."""
+    given = Path(text)
+    if given.is_dir():
+        return place.suffix.lower() in PICTURES and place.is_relative_to(given.resolve())
+    if given.exists():
+        return place == given.resolve()
+    return any(place == Path(found).resolve() for found in glob.glob(text, recursive=True))  # noqa: PTH207
+
+
+def is_camera(text: str) -> bool:
+    """Whether `text` names a camera at this machine, which has a size and a rate to ask for."""
+    camera = _camera(text, Asked())
+    return camera is not None and not isinstance(camera, Stream)
+
+
 def _camera(text: str, asked: Asked) -> Camera | None:
     csi = CSI.fullmatch(text)
     if csi is not None:
@@ -86,6 +104,8 @@ def _counted(frames: Iterator[Frame | None], health: Health) -> Iterator[Frame |
 @contextmanager
 def _read(text: str) -> Iterator[Source]:
     path, mode = Path(text), _mode(Path(text))
+    if mode and not os.access(path, os.R_OK):
+        raise SourceError(f"cannot open {text}: {os.strerror(errno.EACCES)}")
     if stat.S_ISDIR(mode):
         yield Source(text, "stills", 1.0, stills(pictures_in(path), skip_unreadable=True))
     elif stat.S_ISREG(mode) and cv2.haveImageReader(str(path)):

@@ -11,6 +11,7 @@ import numpy as np
 
 from emo_edge.contract import Image
 from emo_edge.errors import SourceError
+from emo_edge.messages import warn
 from emo_edge.sources.settings import Asked
 
 
@@ -77,6 +78,9 @@ def picameras() -> list[str]:
     try:
         return [str(info.get("Model", "?")) for info in _picamera2().Picamera2.global_camera_info()]
     except SourceError:
+        return []
+    except Exception as error:  # as in `Picamera.open`: what a broken libcamera raises is anything
+        warn(f"picamera2 cannot list its cameras: {error}")
         return []
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from emo_edge.errors import EmoError
 from emo_edge.messages import say
+from emo_edge.processes import module_command
 
 LEAST_RUNS, MOST_RUNS = 5, 2000
 WARM_UPS = 3
@@ -35,7 +36,7 @@ def measured(task: dict[str, Any]) -> dict[str, Any]:
         {"median_ms", "p90_ms", "runs"} and for a model {"runtime", "delegates"}; {"refused": why}
         if it could not be measured.
     """
-    command = [sys.executable, "-m", "emo_edge.tuning.trial", json.dumps(task)]
+    command = module_command("emo_edge.tuning.trial", json.dumps(task))
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False

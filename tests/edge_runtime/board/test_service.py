@@ -114,6 +114,15 @@ def test_paths_of_the_run_are_made_whole_because_a_service_starts_elsewhere(
         assert "--jsonl readings.jsonl" in said  # into the service's own folder
 
 
+def test_a_shipped_net_keeps_its_name_beside_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    said = command_of(dry_run("--user", "root", run=("--", "--camera", "0", "--model", "base")))
+    assert "--model base" in said
+
+
 def test_the_source_may_stand_in_the_configuration_of_the_machine_or_a_named_one(
     tmp_path: Path, machine_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

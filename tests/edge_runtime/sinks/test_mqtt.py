@@ -167,7 +167,8 @@ def test_a_newcomer_is_told_everything_and_the_end_is_said(broker: Broker) -> No
         assert json.loads(kept[HEALTH])["camera"] == "delivering"
         assert json.loads(kept[announced[0]])["state_topic"] == STATE
         wait_until(lambda: health.sinks["mqtt"].written >= 2, "nothing was acknowledged")
-    assert retained(broker, [AVAILABILITY])[AVAILABILITY] == "offline"
+    kept = retained(broker, [AVAILABILITY, STATE])
+    assert (kept[AVAILABILITY], json.loads(kept[STATE])["label"]) == ("offline", "nobody")
     assert health.sinks["mqtt"].dropped == 0
 
 
@@ -218,7 +219,7 @@ def test_a_broker_that_is_never_there_is_given_up_at_the_end(
     began = time.monotonic()
     sink.close()
     assert time.monotonic() - began < 5
-    assert health.sinks["mqtt"].dropped == 2
+    assert health.sinks["mqtt"].dropped == 3  # how it fares, the face, and that it is gone
     assert capsys.readouterr().err.count("is failing") == 1
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from edge_runtime.drawn import INT8
+from edge_runtime.drawn import INT8, save, scene
 from emo_edge.cli import app
 from emo_edge.contract import read_image
 from running import assert_refused, call, command_line
@@ -63,6 +63,34 @@ def test_two_outputs_cannot_share_a_place(tmp_path: Path, video: Path) -> None:
     both = call(app, *words(video, {}), "--jsonl", "-", "--csv", "-")
     assert_refused(both, 2, "want the same place")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--jsonl", "--csv", "--record", "--snapshot"])
+def test_what_is_read_is_not_written_over(tmp_path: Path, video: Path, option: str) -> None:
+    suffix = {"--record": ".mp4", "--snapshot": ".png"}.get(option, ".log")
+    source = tmp_path / f"original{suffix}"
+    content = video.read_bytes()
+    if option == "--snapshot":
+        content = cv2.imencode(".png", scene("happy")[0])[1].tobytes()
+    source.write_bytes(content)
+    (tmp_path / f"link{suffix}").symlink_to(source)
+    for target in (source, tmp_path / f"link{suffix}"):
+        done = call(app, *words(source, {option: target}))
+        assert_refused(done, 2, option, "is among what is read")
+    assert source.read_bytes() == content
+
+
+def test_a_snapshot_does_not_become_a_picture_of_the_folder_that_is_read(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "happy.png", scene("happy")[0])
+    for source, target in (
+        ("in", "in/newest.png"),
+        ("in", "in/sub/a.jpg"),
+        ("*/*.png", "in/happy.png"),
+    ):
+        done = call(app, *words(tmp_path / source, {"--snapshot": tmp_path / target}))
+        assert_refused(done, 2, "is among what is read")
+    done = call(app, *words(tmp_path / "in", {"--jsonl": tmp_path / "in" / "r.jsonl"}))
+    assert done.returncode == 0, done.stderr  # a log is no picture
 
 
 def test_an_output_without_room_is_named_once_and_the_others_go_on(

@@ -97,6 +97,17 @@ def test_where_it_cannot_be_imported_the_way_out_is_said(
     assert not [camera for camera in cameras() if camera.name.startswith("picamera2")]
 
 
+def test_cameras_that_cannot_be_listed_are_said_and_the_others_shown(
+    picamera2: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = "raise RuntimeError('no camera manager')"
+    picamera2.write_text(
+        MODULE.replace("def global_camera_info():", f"def global_camera_info():\n        {broken}")
+    )
+    assert not [camera for camera in cameras() if camera.name.startswith("picamera2")]
+    assert "picamera2 cannot list its cameras: no camera manager" in capsys.readouterr().err
+
+
 def test_its_cameras_are_listed(picamera2: Path) -> None:
     listed = {camera.name: camera.title for camera in cameras()}
     assert (listed["picamera2:0"], listed["picamera2:1"]) == ("imx708", "ov5647")

@@ -58,6 +58,8 @@ class Mqtt:
         """Publish that nobody is seen any more, say "offline" and end the connection."""
         self._closing.set()
         self._thread.join()
+        with self._lock:
+            self._publish_state(self._digest.nobody())
         self._connection.close()
 
     def _publish_state(self, state: dict[str, Any] | None) -> None:

@@ -156,7 +156,7 @@ function fillCard({ card, parts }, face) {
   const best = Object.entries(face.probabilities).reduce((a, b) => (b[1] > a[1] ? b : a))[0];
   card.classList.toggle("uncertain", unsure);
   setText(parts.label, face.label);
-  setText(parts.confidence, unsure ? `closest: ${best} ${percent(face.confidence)}` : percent(face.confidence));
+  setText(parts.confidence, unsure ? `closest: ${best} ${percent(face.probabilities[best])}` : percent(face.confidence));
   for (const [label, probability] of Object.entries(face.probabilities)) {
     const { bar, fill, share } = parts.bars.get(label);
     bar.classList.toggle("best", label === (unsure ? best : face.label));
