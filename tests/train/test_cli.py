@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import resource
 import shutil
@@ -253,6 +254,17 @@ def test_a_backend_that_is_not_there_is_named(
     monkeypatch.setenv("KERAS_BACKEND", backend)
     refused = call(app, "--data", drawn, "--out", tmp_path / "run")
     assert_refused(refused, 2, backend, words)
+
+
+@pytest.mark.parametrize(("chosen", "used"), [(None, "1"), ("0", "0")])
+def test_onednn_is_asked_for_unless_the_user_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, chosen: str | None, used: str
+) -> None:
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")  # and as it was after the test
+    if chosen is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    assert_done(call(app, "models"))
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == used
 
 
 def test_training_stops_when_the_chosen_metric_no_longer_improves(

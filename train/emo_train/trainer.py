@@ -26,6 +26,7 @@ from emo_train.fused import fused_batch_normalization
 from emo_train.interrupts import Check, Listen
 from emo_train.models.weights import NONE
 from emo_train.optimizers import Plateau
+from emo_train.precision import warn_if_emulated
 from emo_train.progress import Progress
 from emo_train.recipe import Recipe
 from emo_train.stages import Stage, stage_of, stages
@@ -58,6 +59,7 @@ def fit(
     train, validation = dataset.splits["train"], dataset.splits["validation"]
     steps, distil = steps_per_epoch(len(train), recipe.batch_size), teacher is not None
     warn_if_slow(recipe.ema, steps * recipe.epochs)
+    warn_if_emulated(recipe.precision)
     targets = train.targets
     if teacher is not None:
         targets = joined(targets, teacher.logits, recipe.teacher_temperature)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from emo_edge.artifacts import require_writable
-from emo_edge.commands import guarded, show_version
+from emo_edge.commands import guarded, refuse_stray, show_version
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
 from emo_edge.runfolder import CONFIG, METRICS
@@ -65,6 +65,7 @@ def train(
 ) -> None:
     """Train, evaluate and leave a run folder."""
     if context.invoked_subcommand is not None:
+        refuse_stray(context)
         return
     if resume is not None:
         others = (data, cache_dir, out, preset, config, distribute, cross_validate, teacher or None)
