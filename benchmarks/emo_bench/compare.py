@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,18 @@ class Change:
     verdict: Verdict
 
 
+class Comparison(NamedTuple):
+    """What became of every result that both have, and what B lacks.
+
+    `lost` names single results and may have been left out on purpose; `worse` names whole kinds
+    of result that are gone, and what failed.
+    """
+
+    changes: list[Change]
+    lost: list[str]
+    worse: list[str]
+
+
 @dataclass(frozen=True)
 class Allowed:
     """How much worse B may be.
@@ -71,8 +83,8 @@ def percent(text: str) -> float:
 
 def compare(
     before: Outcome, after: Outcome, allowed: Allowed, *, across_machines: bool = False
-) -> tuple[list[Change], list[str]]:
-    """Return what became of every result that both have, and what could not be compared.
+) -> Comparison:
+    """Compare the results that both have, kind by kind.
 
     Raises:
         UsageError: times of different machines, unless `across_machines`.
@@ -80,17 +92,39 @@ def compare(
     """
     changes: list[Change] = []
     lost: list[str] = []
+    failed = False
     for old, new in _common_parts(before, after):
+        failed |= bool(new.failures)
         if old.kind == "latency":
             _refuse_other_machine(old, new, across_machines)
         pairs, alone = _pairs(old, new)
         lost += alone
         for name, a, b in pairs:
             changes += JUDGES[old.kind](name, a, b, allowed)
-    if not changes:
+    if not changes and not failed:
         kinds = ", ".join(JUDGES)
         raise DataError(f"the two files have nothing of the same model in common ({kinds})")
-    return changes, lost
+    gone = _kinds(before) - _kinds(after)
+    missing = [f"{kind}: not in the second file" for kind in JUDGES if kind in gone]
+    return Comparison(changes, lost, missing + _failed(after))
+
+
+def _kinds(outcome: Outcome) -> set[str]:
+    return {part.kind for part in parts(outcome)}
+
+
+def _failed(outcome: Outcome) -> list[str]:
+    """Name what failed: in the parts, and what a file of several knows beyond them."""
+    found = {
+        (failure["subject"], failure["error"]): f"{failure['subject']} failed"
+        for failure in outcome.failures
+    }
+    named = []
+    for part in parts(outcome):
+        for failure in part.failures:
+            found.pop((failure["subject"], failure["error"]), None)
+            named.append(f"{part.kind} of {failure['subject']} failed")
+    return named + list(found.values())
 
 
 def _common_parts(before: Outcome, after: Outcome) -> Iterator[tuple[Outcome, Outcome]]:

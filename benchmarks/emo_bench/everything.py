@@ -45,6 +45,11 @@ def run_all(wanted: Wanted) -> tuple[list[Outcome], int]:
     if wanted.report.exists():
         raise UsageError(f"{wanted.report} exists; choose another --report, or remove it")
     steps = list(_steps(wanted))
+    if not steps:
+        raise UsageError(
+            "nothing to measure: give --data FACES to score the models, or make a .tflite of a run "
+            "folder first, with emo-convert"
+        )
     wanted.report.mkdir(parents=True)
     outcomes, code = [], 0
     for number, (words, json_file) in enumerate(steps, start=1):

@@ -52,7 +52,7 @@ class Plan:
         backend: Name of the runtime.
         threads: Of the runtime.
         seconds: When to end.
-        frames: When to end, if that is earlier.
+        frames: When to end, if that is earlier; counted after the warm-up.
         preload: Keep the first frames in memory and repeat those: nothing is decoded.
         page: Serve the page too, to somebody who looks at it all the time.
     """
@@ -110,11 +110,13 @@ class _Run:
         def stop() -> bool:
             frames = self.health.loop.frames
             self._count()
-            if frames == WARM_UP_FRAMES:
-                self._begin()
             self._signs.look(frames)
-            return interrupted() or frames == self.plan.frames or time.monotonic() > self._end
+            over = interrupted() or frames == last or time.monotonic() > self._end
+            if frames == WARM_UP_FRAMES and not over:  # a run that ends here counts what it has
+                self._begin()
+            return over
 
+        last = None if self.plan.frames is None else WARM_UP_FRAMES + self.plan.frames
         self._end = time.monotonic() + self.plan.seconds
         pace = Pace()
         with (

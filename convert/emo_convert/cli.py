@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -250,6 +251,8 @@ def inspect(
 
 def _start_tensorflow() -> None:
     require_extra("workstation", "tensorflow", "keras", "matplotlib", "rich")
+    # Whatever the user trains with: the converter is TensorFlow's.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     with hushed():
         import tensorflow as tf
 

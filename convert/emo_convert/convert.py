@@ -115,12 +115,16 @@ def _repaired(
     rungs = ladder(subject.model, subject.spec, faces, subject.seed, plan.pixels)
     candidate = failed
     while candidate.failures:
-        with hushed():
-            rung = next(rungs, None)
-        if rung is None:
+        try:
+            with hushed():
+                rung = next(rungs, None)
+            if rung is None:
+                break
+            step, flatbuffer = rung
+            candidate = make_candidate(subject, plan, flatbuffer)
+        except ModelError as error:  # what was tried so far still deserves its report
+            say(f"  the repair ends here: {error}")
             break
-        step, flatbuffer = rung
-        candidate = make_candidate(subject, plan, flatbuffer)
         steps.append(_step(step.name, step.description, candidate))
     return candidate, steps
 

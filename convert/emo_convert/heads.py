@@ -16,7 +16,7 @@ def without_softmax(model: keras.Model) -> keras.Model | None:
     if not isinstance(model, keras.Model) or not model.layers:
         return None
     last = model.layers[-1]
-    if isinstance(last, keras.Model):  # put there by the scaling of the input
+    if isinstance(last, keras.Model):  # a model as the last layer of another
         inner = without_softmax(last)
         if inner is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
@@ -17,6 +18,18 @@ from emo_edge.spec import ModelSpec
 
 CALIBRATION_SIZE = 512
 LEAST_COVERAGE = 200  # of the 255 steps from black to white; a few ordinary pictures have them
+
+# What numpy raises for files that are none of its own, or that lack something.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ def read_arrays(path: Path, spec: ModelSpec, origin: str) -> Sample:
             pixels = archive["pixels"]
             truth = archive.get("truth")
             origin = origin or f"{archive['split']} split"
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot read faces from {path}: {error}") from error
     if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:] or not len(pixels):
         raise DataError(f"{path} holds {pixels.dtype}{pixels.shape}, not uint8{spec.input_shape}")

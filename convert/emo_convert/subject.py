@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from emo_convert.repair.graph import copy
 from emo_convert.samples import Sample, draw, read_arrays, read_given
 from emo_edge.artifacts import sha256
 from emo_edge.contract import Image
@@ -73,7 +75,7 @@ def _from_run(folder: Path, options: Options) -> Subject:
     if options.labels is not None or options.input_range is not None:
         raise UsageError(f"{folder} carries its own: leave --labels and --input-range out")
     if not (folder / SPEC).exists():
-        raise DataError(f"{folder} is unfinished; go on with: emo-train --resume {folder}")
+        raise DataError(_why_no_spec(folder))
     spec = ModelSpec.from_json((folder / SPEC).read_bytes())
     model = load_keras(folder / MODEL)
     _refuse_other_shapes(model, spec, folder / MODEL)
@@ -94,6 +96,16 @@ def _from_run(folder: Path, options: Options) -> Subject:
         evaluation=evaluation,
         seed=options.seed,
     )
+
+
+def _why_no_spec(folder: Path) -> str:
+    try:
+        folds = json.loads((folder / CONFIG).read_bytes()).get("folds")
+    except (OSError, ValueError, AttributeError):
+        folds = None
+    if folds and (folder / "fold-1" / SPEC).exists():
+        return f"{folder} is a cross-validation: convert one of its folds, such as {folder}/fold-1"
+    return f"{folder} is unfinished; go on with: emo-train --resume {folder}"
 
 
 def _from_model(path: Path, options: Options) -> Subject:
@@ -193,9 +205,15 @@ def taking_raw_pixels(
     low, high = input_range
     if (low, high) == RAW:
         return model
-    inputs = keras.Input(spec.input_shape[1:], name="pixels")
-    scaled = keras.layers.Rescaling((high - low) / 255.0, offset=low)(inputs)
-    return keras.Model(inputs, model(scaled), name=model.name)
+    # Names that no layer of the model has: two of a kind would be refused.
+    inputs = keras.Input(spec.input_shape[1:], name="emo_pixels")
+    scaled = keras.layers.Rescaling((high - low) / 255.0, offset=low, name="emo_scaling")(inputs)
+    try:
+        # `call` runs its layers one by one: as one opaque layer it could not be repaired. They are
+        # copied because theirs would remember the inputs of before.
+        return copy(keras.Model(inputs, model.call(scaled), name=model.name))
+    except ModelError:  # a SavedModel is one layer, which cannot be copied
+        return keras.Model(inputs, model(scaled), name=model.name)
 
 
 def output_kind(model: keras.Model, pixels: Image) -> Any:

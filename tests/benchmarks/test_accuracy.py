@@ -195,6 +195,17 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert_refused(outcome, 3, "does not exist")
 
 
+def test_training_faces_that_are_not_there_are_refused(test_split: Path, tmp_path: Path) -> None:
+    options = ("--data", test_split, "--training", tmp_path / "nosuch")
+    assert_refused(run("emo-bench", "accuracy", INT8, *options), 3, "nosuch does not exist")
+
+
+def test_a_single_array_is_no_archive(tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", np.zeros((2, 48, 48), np.uint8))
+    outcome = run("emo-bench", "accuracy", INT8, "--data", tmp_path / "faces.npy")
+    assert_refused(outcome, 3, "cannot read faces", "faces.npy")
+
+
 def fer2013(folder: Path) -> Path:
     """Write 5 rows that score by FER labels; of them 2 have a FER+ majority."""
     folder.mkdir()

@@ -144,6 +144,23 @@ def test_what_can_no_longer_be_measured_is_a_regression(tmp_path: Path) -> None:
     assert_refused(judged(tmp_path, before, after), 10, "m.tflite on 2 failed")
 
 
+def test_a_kind_of_result_that_is_gone_is_a_regression(tmp_path: Path) -> None:
+    timed, scored = outcome("latency", latency()), outcome("accuracy", accuracy(40))
+    before, after = outcome(ALL, timed.to_json(), scored.to_json()), outcome(ALL, scored.to_json())
+    assert_refused(judged(tmp_path, before, after), 10, "latency: not in the second file")
+    assert_done(judged(tmp_path, scored, before))
+
+
+def test_failures_alone_are_a_regression_wherever_they_are_kept(tmp_path: Path) -> None:
+    before, after = outcome("latency", latency()), outcome("latency")
+    failure = {"subject": "m.tflite", "error": "crashed", "exit_code": 4}
+    after.failures.append(failure)
+    assert_refused(judged(tmp_path, before, after), 10, "latency of m.tflite failed")
+    whole = outcome(ALL, before.to_json())
+    whole.failures.append(failure)
+    assert_refused(judged(tmp_path, before, whole), 10, "m.tflite failed")
+
+
 def test_files_without_anything_in_common_are_refused(tmp_path: Path) -> None:
     other = latency() | {"model": "other.tflite"}
     before, after = outcome("latency", latency()), outcome("latency", other)

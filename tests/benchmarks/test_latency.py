@@ -212,10 +212,12 @@ def test_a_broken_model_does_not_stop_the_others(tmp_path: Path) -> None:
     ]
 
 
-def test_nothing_is_written_if_no_model_could_be_measured(tmp_path: Path) -> None:
+def test_failures_are_written_even_if_no_model_could_be_measured(tmp_path: Path) -> None:
     out = tmp_path / "latency.json"
     assert_refused(run("emo-bench", "latency", tmp_path / "none.tflite", "--json", out), 4)
-    assert not out.exists()
+    written = json.loads(out.read_text())
+    assert written["results"] == []
+    assert [failure["exit_code"] for failure in written["failures"]] == [4]
 
 
 def test_a_net_is_measured_in_its_int8_file_on_every_runtime(tmp_path: Path) -> None:

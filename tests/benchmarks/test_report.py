@@ -109,6 +109,16 @@ def test_an_existing_report_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
+def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
+    runs = [tmp_path / "a", tmp_path / "b"]
+    for folder in runs:
+        folder.mkdir()
+        (folder / "spec.json").write_text(json.dumps(ModelSpec(("happy", "sad"), 48, 48).to_json()))
+    ended = run("emo-bench", "all", *runs, "--report", tmp_path / "report")
+    assert_refused(ended, 2, "--data", "emo-convert")
+    assert not (tmp_path / "report").exists()
+
+
 def test_tables_keep_marks_of_their_language_apart() -> None:
     grid = Grid("a < b", ("model", "top-1"), [("x|y", "<b>")])
     assert "x\\|y" in markdown(grid)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from emo_convert.cli import app
-from running import assert_done, assert_refused, call
+from running import assert_done, assert_refused, call, run
 
 
 @pytest.fixture
@@ -168,6 +168,28 @@ def test_a_run_that_cannot_be_converted_is_refused_in_one_line(
     outcome = call(app, run_copy)
     assert_refused(outcome, code, word)
     assert not models_in(run_copy)
+
+
+def test_a_cross_validation_names_a_fold_to_convert(run_copy: Path) -> None:
+    whole = run_copy.with_name("cv")
+    (whole / "fold-1").mkdir(parents=True)
+    (whole / "config.json").write_text(json.dumps({"folds": 3}))
+    assert_refused(call(app, whole), 3, "emo-train --resume")
+    shutil.copy(run_copy / "spec.json", whole / "fold-1")
+    assert_refused(call(app, whole), 3, "convert one of its folds", f"{whole}/fold-1")
+
+
+def test_a_single_array_is_no_archive(run_folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", np.zeros((2, 48, 48, 1), np.uint8))
+    outcome = call(app, run_folder, "--evaluation", tmp_path / "faces.npy")
+    assert_refused(outcome, 3, "cannot read faces", "faces.npy")
+
+
+def test_the_backend_of_the_training_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert_refused(run("emo-convert", tmp_path), 3, "made by emo-train")
 
 
 def test_a_calibration_face_that_scores_is_left_out(run_copy: Path) -> None:

@@ -24,7 +24,7 @@ from emo_edge.messages import hushed
 from emo_edge.modelfile import pack, read_model
 from emo_edge.score import score_in_own_process
 from emo_edge.spec import ModelSpec
-from running import assert_done, assert_refused, run
+from running import assert_done, assert_refused, call, run
 
 keras = pytest.importorskip("keras")
 # ruff: noqa: E402  # the imports below need it
@@ -397,6 +397,35 @@ def test_the_command_repairs_what_its_gate_refuses(spoiled_run: Path) -> None:
     assert [bool(step["failures"]) for step in steps] == [True, True, True, False]
     assert "CONV_2D" in outcome.stdout
     assert (spoiled_run / "spoiled-int8.layers.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_model_of_elsewhere_that_no_step_repairs_ends_with_the_gate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nested: bool
+) -> None:
+    from emo_convert.cli import app
+
+    monkeypatch.setattr(tuning, "STEPS", 1)
+    monkeypatch.setattr(ladder_module, "FLOAT_LAYERS", ())
+    inputs = keras.Input((SIZE, SIZE, 1))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, strides=4)(inputs))
+    # Nothing for a softmax, but one step of int8 is now 80.
+    lifted = keras.initializers.Constant(10_000)
+    net = keras.Model(inputs, layers.Dense(len(CLASSES), bias_initializer=lifted)(x))
+    keras.Model(inputs, net(inputs) if nested else net.outputs).save(tmp_path / "net.h5")
+    (tmp_path / "labels.txt").write_text("\n".join(CLASSES))
+    for seed, name in enumerate(("training", "test")):
+        pixels, truth = draw(seed, 30)
+        np.savez(tmp_path / f"{name}.npz", pixels=pixels, truth=truth)
+    outcome = call(
+        app, tmp_path / "net.h5", "--labels", tmp_path / "labels.txt", "--input-range", "-1", "1",
+        "--calibration", tmp_path / "training.npz", "--evaluation", tmp_path / "test.npz",
+        "--backend", "tflite_runtime", "--min-agreement", "1", "--repair",
+    )  # fmt: skip
+    assert_refused(outcome, 6, "net-int8.tflite was not written")
+    assert ("the repair ends here" in outcome.stderr) is nested
+    report = json.loads((tmp_path / "net-int8.failed.report.json").read_text())
+    assert len(report["repair"]) == (3 if nested else 6)
 
 
 def test_on_a_sound_net_no_step_harms(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from emo_convert.heads import without_softmax
+from emo_convert.repair.fold import fold_batch_norm
 from emo_convert.subject import Options, load_subject
 from emo_edge.errors import DataError, EmoError, ModelError, UsageError
 from running import draw_faces
@@ -72,6 +73,25 @@ def test_a_model_takes_raw_pixels_whatever_it_was_trained_on(
     np.testing.assert_allclose(answers, expected, atol=1e-5)
     assert subject.evaluation.truth is not None
     assert subject.evaluation.truth.tolist() == [0, 0, 0, 0]
+
+
+def test_a_scaled_model_is_still_made_of_layers_that_can_be_repaired(
+    tmp_path: Path, options: Options
+) -> None:
+    inputs = keras.Input((32, 32, 3), name="pixels")
+    x = keras.layers.Conv2D(4, 3, use_bias=False)(keras.layers.Rescaling(1.0)(inputs))
+    x = keras.layers.BatchNormalization()(x) * 2.0  # an operation that is no layer
+    x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3)(x))
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    net = keras.Model(inputs, keras.layers.Dense(len(LABELS), activation="softmax")(x))
+    model = load_subject(saved(net, tmp_path / "net.keras"), options).model
+    faces = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
+    folded = fold_batch_norm(model)
+    assert not any(isinstance(o, keras.layers.BatchNormalization) for o in folded.layers)
+    expected = net.predict(faces / 127.5 - 1.0, verbose=0)
+    for twin in (model, folded):
+        np.testing.assert_allclose(twin.predict(faces, verbose=0), expected, atol=1e-5)
+    assert without_softmax(model) is not None
 
 
 def test_logits_are_told_from_probabilities(tmp_path: Path, options: Options) -> None:

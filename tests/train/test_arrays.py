@@ -86,6 +86,13 @@ def test_a_lone_test_file_scores_a_model_with_its_labels(tmp_path: Path) -> None
         load_evaluation(tmp_path, ModelSpec(("happy", "sad"), 48, 48))
 
 
+def test_arrays_without_votes_score_a_model_of_their_classes(tmp_path: Path) -> None:
+    names = np.array(FERPLUS_LABELS)
+    write(tmp_path / "mine.npz", images=noise(20, 48, 48), labels=TEN, class_names=names)
+    evaluation = load_evaluation(tmp_path / "mine.npz", ModelSpec(FERPLUS_LABELS, 48, 48))
+    assert len(evaluation.faces) == 20
+
+
 PIXELS = noise(20, 48, 48, 3)
 
 

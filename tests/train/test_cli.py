@@ -256,6 +256,21 @@ def test_a_backend_that_is_not_there_is_named(
     assert_refused(refused, 2, backend, words)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (("--weights", "nosuch.keras"), "nosuch.keras: no such file"),
+        (("--architecture", "nosuch:net"), "cannot import nosuch:net"),
+    ],
+)
+def test_a_slip_in_a_name_leaves_no_run_behind(
+    tmp_path: Path, drawn: Path, option: tuple[str, str], words: str
+) -> None:
+    refused = call(app, "--data", drawn, "--out", tmp_path / "run", *option)
+    assert_refused(refused, 2, words)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("chosen", "used"), [(None, "1"), ("0", "0")])
 def test_onednn_is_asked_for_unless_the_user_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, chosen: str | None, used: str

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from emo_edge.faces import Faces, one_hot
 from emo_edge.spec import ModelSpec
 from emo_train.cli import app
-from emo_train.data import open_layout, prepare_splits
+from emo_train.data import load_evaluation, open_layout, prepare_splits
 from emo_train.data.folds import deal, fold_of
 from running import assert_done, assert_refused, call, draw_faces
 
@@ -74,6 +74,14 @@ def test_every_face_is_scored_once_by_a_model_that_never_saw_it(validated: Path)
     for mine, fold in zip(scored, ("fold-1", "fold-2"), strict=True):
         # Few enough faces that all training faces calibrate.
         assert not mine & faces_in(validated / fold / "calibration.npz")
+
+
+def test_the_model_of_a_fold_is_scored_again_on_its_own_faces_alone(validated: Path) -> None:
+    place = validated / "fold-2"
+    spec = ModelSpec.from_json((place / "spec.json").read_bytes())
+    evaluation = load_evaluation(validated.parent / "faces", spec)
+    with np.load(place / "evaluation.npz") as file:
+        assert list(evaluation.faces.names) == list(file["names"])
 
 
 def test_mean_and_spread_are_those_of_the_folds(validated: Path) -> None:

@@ -329,6 +329,19 @@ def test_a_tree_that_a_model_was_trained_on_scores_by_its_test_part_alone(tmp_pa
     assert load_evaluation(tmp_path, another).origin == "all pictures"
 
 
+def test_a_training_folder_alone_scores_by_the_validation_faces_dealt_from_it(
+    tmp_path: Path,
+) -> None:
+    draw_splits(tmp_path, "train")
+    dataset = load(tmp_path, seed=3)
+    metrics = {"data": {"sha256": dataset.fingerprint()}}
+    training = {"recipe": {"seed": 3}, "metrics": metrics}
+    own = dataclasses.replace(spec_for(tmp_path), training=training)
+    evaluation = load_evaluation(tmp_path, own)
+    assert evaluation.faces.names == dataset.splits["validation"].names
+    assert evaluation.origin == "validation split of the training folder"
+
+
 def test_the_fingerprint_tells_apart_data_that_differ_in_one_label(tmp_path: Path) -> None:
     draw_splits(tmp_path / "a", "train", "val")
     shutil.copytree(tmp_path / "a", tmp_path / "b")

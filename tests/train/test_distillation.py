@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import keras
@@ -84,6 +85,22 @@ def test_a_student_learns_from_a_file_and_a_run(
     taught = json.loads((run_folder / "metrics.json").read_text())["top1"]
     assert metrics["top1"] >= min(taught, 0.9) - 0.15
     assert not (out / "teacher.npz").exists()
+    again = ("--config", out / "config.json", "--epochs", "1", "--out", tmp_path / "again")
+    assert_done(call(app, *again))
+    repeated = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert repeated["teachers"] == [str(cached), str(run_folder)]
+
+
+def test_a_run_is_not_asked_about_faces_that_it_did_not_learn_from(
+    tmp_path: Path, run_folder: Path, drawn: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(drawn, moved)
+    out = tmp_path / "teacher.npz"
+    assert_done(call(app, "logits", run_folder, "--data", moved, "--out", out, "--no-flip"))
+    next((moved / "train" / "sad").iterdir()).unlink()
+    refused = call(app, "logits", run_folder, "--data", moved, "--out", tmp_path / "other.npz")
+    assert_refused(refused, 3, str(moved), "are not those that", str(run_folder))
 
 
 @pytest.mark.parametrize(
@@ -121,6 +138,14 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path, drawn: Path, content: byt
     other.write_bytes(content)
     refused = call(app, "--data", drawn, "--out", tmp_path / "run", *TINY, "--teacher", other)
     assert_refused(refused, 3, str(other), "neither a finished run nor")
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.keras"])
+def test_a_run_that_lost_a_file_is_no_teacher(tmp_path: Path, run_folder: Path, lost: str) -> None:
+    shutil.copytree(run_folder, tmp_path / "run")
+    (tmp_path / "run" / lost).write_bytes(b"")
+    refused = call(app, "logits", tmp_path / "run", "--out", tmp_path / "teacher.npz")
+    assert_refused(refused, 3, str(tmp_path / "run"))
 
 
 def test_an_unfinished_run_is_no_teacher(tmp_path: Path) -> None:

@@ -64,6 +64,11 @@ def test_one_machine_trains_on_all_its_devices(tmp_path: Path, drawn: Path) -> N
     assert json.loads((out / "config.json").read_text())["distribute"] == "mirrored"
 
 
+def test_losses_are_float32_whatever_the_layers_compute_in(tmp_path: Path, drawn: Path) -> None:
+    mixed = ("--precision", "mixed_bfloat16", "--l2", "0.001", "--distribute", "mirrored")
+    assert_done(call(app, "--data", drawn, "--out", tmp_path / "run", *TINY, *mixed))
+
+
 @pytest.mark.parametrize("config", ["", "{", "{}", '{"cluster": {}, "task": {"type": "worker"}}'])
 def test_several_workers_need_to_know_each_other(
     tmp_path: Path, drawn: Path, monkeypatch: pytest.MonkeyPatch, config: str

@@ -92,10 +92,16 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         build_model("plain-micro", GREY, 2, 0.0, weights=str(tmp_path / "broken.keras"))
 
 
-def test_automatic_weights_are_those_that_an_architecture_has() -> None:
+def test_automatic_weights_are_those_that_an_architecture_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.keras").touch()
     assert resolve_weights("resnet50", "auto") == "imagenet"
     assert resolve_weights("small", "auto") == "none"
-    assert resolve_weights("small", "runs/a") == "runs/a"
+    assert resolve_weights("small", "a.keras") == "a.keras"
+    with pytest.raises(UsageError, match="no such file"):
+        resolve_weights("small", "b.keras")
     with pytest.raises(UsageError, match=r"small has no ImageNet weights.*mobilenetv2"):
         resolve_weights("small", "imagenet")
 

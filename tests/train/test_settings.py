@@ -58,18 +58,28 @@ def test_presets_are_listed_with_what_they_are_for() -> None:
 
 def test_a_file_overrides_a_preset_and_options_override_the_file(tmp_path: Path) -> None:
     file = write(tmp_path / "mine.toml", "epochs = 3\n[augmentation]\nnoise = 0\nshift = 0.5\n")
-    recipe, data = resolve("quick", file, {"epochs": 5, "augmentation": {"shift": 0.1}})
+    recipe, run = resolve("quick", file, {"epochs": 5, "augmentation": {"shift": 0.1}})
     quick = resolve("quick", None, {})[0]
     changed = replace(quick.augmentation, noise=0.0, shift=0.1)
     assert recipe == replace(quick, epochs=5, augmentation=changed)
-    assert data is None
+    assert not run
 
 
 def test_the_configuration_of_a_run_can_be_run_again(tmp_path: Path) -> None:
     recipe = replace(Recipe(), epochs=7)
     config = {"data": "/faces", "recipe": recipe.to_json(), "spec": {}, "fingerprint": "0"}
     file = write(tmp_path / "config.json", json.dumps(config))
-    assert resolve(None, file, {}) == (recipe, Path("/faces"))
+    assert resolve(None, file, {}) == (recipe, config)
+
+
+@pytest.mark.parametrize("part", [{"fold": [1, 3]}, {"fold": None, "averaged": ["a", "b"]}])
+def test_the_configuration_of_what_no_single_training_makes_is_refused(
+    tmp_path: Path, part: dict[str, object]
+) -> None:
+    config = {"data": "/faces", "recipe": Recipe().to_json(), **part}
+    file = write(tmp_path / "config.json", json.dumps(config))
+    with pytest.raises(UsageError, match="repeat"):
+        resolve(None, file, {})
 
 
 @pytest.mark.parametrize("number", ["1e-3", "1.0e-3", "0.001"])

@@ -155,9 +155,10 @@ def _steps(strategy: Any, model: keras.Model, batch_size: int) -> tuple[Any, Any
 
     classes = model.output_shape[-1]
 
+    # `Loss.call` goes round the cast of `Loss.__call__`: the answers of a mixed precision are cast.
     def learn(images: Any, targets: Any) -> Any:
         with tf.GradientTape() as tape:
-            answers = model(images, training=True)
+            answers = tf.cast(model(images, training=True), tf.float32)
             losses = model.loss.call(targets, answers)
             penalty = sum(model.losses) / strategy.num_replicas_in_sync if model.losses else 0.0
             loss = tf.reduce_sum(losses) / batch_size + penalty
@@ -166,7 +167,7 @@ def _steps(strategy: Any, model: keras.Model, batch_size: int) -> tuple[Any, Any
         return tf.reduce_sum(losses), confusion(targets, answers, classes)
 
     def check(images: Any, targets: Any) -> Any:
-        answers = model(images, training=False)
+        answers = tf.cast(model(images, training=False), tf.float32)
         losses = model.loss.call(targets, answers)
         return tf.reduce_sum(losses), confusion(targets, answers, classes)
 

@@ -20,7 +20,20 @@ def finished_config(run: Path) -> dict[str, Any]:
     """Return the configuration of a finished run; raises `DataError` for anything else."""
     if not (run / SPEC).exists():
         raise DataError(f"{run} is not a finished run: it lacks {SPEC}")
-    return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
+    try:
+        return dict(json.loads((run / CONFIG).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{run} is not a whole run: {error}") from error
+
+
+def load_model(path: Path) -> Any:
+    """Return the Keras model in a .keras or .h5 file; raises `DataError` if it holds none."""
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:  # whatever Keras, HDF5 or zipfile raise for a file that is no model
+        raise DataError(f"{path} is not a Keras model: {error}") from error
 
 
 def load_dataset(config: Mapping[str, Any], layout: Layout | None = None) -> Dataset:

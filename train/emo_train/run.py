@@ -143,6 +143,8 @@ def finish(
     write_report(run, metrics, recipe)
     check()  # with its spec a run is finished
     training = {"metrics": metrics, "recipe": config["recipe"]}
+    if config["fold"]:  # it says which faces are not to be scored again
+        training["fold"] = config["fold"]
     write_json(run / SPEC, dataclasses.replace(evaluation.spec, training=training).to_json())
     forget_progress(run)
     return metrics

@@ -21,7 +21,7 @@ from emo_edge.messages import say
 from emo_edge.runfolder import HISTORY, METRICS, MODEL, SPEC
 from emo_edge.spec import ModelSpec
 from emo_train.interrupts import remembered_interrupts
-from emo_train.loading import finished_config, load_dataset
+from emo_train.loading import finished_config, load_dataset, load_model
 from emo_train.recipe import Recipe
 from emo_train.run import begin, finish, plot_samples
 
@@ -63,7 +63,7 @@ def average(runs: Sequence[Path], out: Path, data: Path | None = None) -> dict[s
 def _mean(runs: Sequence[Path]) -> keras.Model:
     """Return a model of the mean weights."""
     specs = [ModelSpec.from_json((run / SPEC).read_bytes()) for run in runs]
-    models = [keras.saving.load_model(run / MODEL, compile=False) for run in runs]
+    models = [load_model(run / MODEL) for run in runs]
     weights = [model.get_weights() for model in models]
     for run, spec, own in zip(runs, specs, weights, strict=True):
         alike = [w.shape for w in own] == [w.shape for w in weights[0]]

@@ -21,7 +21,7 @@ from emo_edge.faces import Faces
 from emo_edge.messages import say
 from emo_edge.runfolder import MODEL, SPEC
 from emo_edge.spec import ModelSpec
-from emo_train.loading import finished_config, load_dataset
+from emo_train.loading import finished_config, load_dataset, load_model
 
 # What numpy raises for files that are none of its own, or that lack something.
 UNREADABLE = (
@@ -127,15 +127,20 @@ def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teache
         run: The run folder.
         data: Where its data is now, if it has moved.
         flip: Average with the answer to the mirrored face.
-    """
-    import keras
 
+    Raises `DataError` for what is no finished run, or for other faces than it learned from.
+    """
     from emo_train.trainer import logits_of
 
     config = finished_config(run)
     dataset = load_dataset({**config, "data": str(data)} if data else config)
+    if dataset.fingerprint() != config["fingerprint"]:
+        raise DataError(
+            f"the pictures in {data or config['data']} are not those that {run} learned from: it "
+            "may know faces that are to score its student"
+        )
     spec = ModelSpec.from_json((run / SPEC).read_bytes())
-    model = keras.saving.load_model(run / MODEL, compile=False)
+    model = load_model(run / MODEL)
     faces = dataset.splits["train"]
     say(f"asking {run} about {len(faces)} training faces")
     logits = logits_of(model, faces.pixels)

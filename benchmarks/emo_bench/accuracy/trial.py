@@ -7,6 +7,7 @@ votes in the order of `VOTE_COLUMNS`; or anything else that emo-train reads.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import prepare
 from emo_edge.errors import DataError, UsageError
-from emo_edge.faces import Faces, load_tree, one_hot
+from emo_edge.faces import Faces, load_tree, one_hot, require_folder
 from emo_edge.spec import ModelSpec
 from emo_train.data import Evaluation, copies, load_evaluation
 from emo_train.data.arrays import CLASS_NAMES
@@ -34,6 +35,17 @@ from emo_train.data.fer2013 import (
 Labels = Literal["auto", "fer", "ferplus"]
 NAMED = frozenset(CLASS_NAMES)  # with class names it is a data set like any other
 TRAINING = "training.npz"  # looked for beside another .npz
+# What numpy raises for files that are none of its own, or that lack something.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,7 @@ class Trials:
             arrays = _arrays(training)
             known = _prepared(training, arrays, spec)
         else:
+            require_folder(training)
             known = load_tree(training, training, spec)
         seen = trial.seen | copies(trial.faces, [known])
         return replace(trial, seen=seen, looked_in=training.name)
@@ -149,7 +162,7 @@ def _arrays(path: Path) -> Mapping[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot read faces from {path}: {error}") from error
 
 

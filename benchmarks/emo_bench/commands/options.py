@@ -43,7 +43,7 @@ def finish(
             show(grid)
         for text in outcome.all_warnings():
             warn(text)
-        if json_file is not None:
-            write(json_file, outcome)
+    if json_file is not None:  # with failures alone too, lest a comparison miss them
+        write(json_file, outcome)
     if outcome.failures:
         raise typer.Exit(outcome.exit_code)

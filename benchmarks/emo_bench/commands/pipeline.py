@@ -26,7 +26,8 @@ def pipeline(
         float | None, typer.Option(min=0.001, help="Hours to run, in place of --duration.")
     ] = None,
     frames: Annotated[
-        int | None, typer.Option(min=1, help="End after so many frames, if that is earlier.")
+        int | None,
+        typer.Option(min=1, help="End after a warm-up and so many frames, if that is earlier."),
     ] = None,
     preload: Annotated[
         bool, typer.Option("--preload", help="Repeat the first frames from memory: no decoding.")

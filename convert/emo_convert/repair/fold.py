@@ -46,12 +46,13 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
 def _foldable(model: keras.Model) -> dict[str, str]:
     """Return batch norm -> layer to fold it into."""
     wires = wiring(model)
+    operations = {operation.name: operation for operation in model.operations}  # not all are layers
     found = {}
     for layer in weighted(model):
         readers = wires.consumers[layer.name]
         if len(readers) != 1 or layer.name in wires.outputs:
             continue
-        reader = model.get_layer(readers[0])
+        reader = operations[readers[0]]
         if (
             isinstance(reader, layers.BatchNormalization)
             and reader.axis in (-1, len(layer.output.shape) - 1)

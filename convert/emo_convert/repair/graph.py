@@ -72,9 +72,14 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def wiring(model: keras.Model) -> Wiring:
-    """Read the wiring of a model fresh from `copy`; raises `ModelError` if it shares a layer."""
+    """Read the wiring of a model fresh from `copy`.
+
+    Raises `ModelError` if it shares a layer or holds another model as one of its layers.
+    """
     makers = {}
     for operation in model.operations:
+        if isinstance(operation, keras.Model):
+            raise ModelError(f"{operation.name} is a model inside the model: it cannot be repaired")
         if len(operation._inbound_nodes) != 1:
             raise ModelError(f"{operation.name} is used twice: the model cannot be repaired")
         makers.update({id(t): operation.name for t in keras.tree.flatten(operation.output)})

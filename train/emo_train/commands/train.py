@@ -75,17 +75,26 @@ def train(
         return
     from emo_train.presets import resolve
 
-    recipe, known_data = resolve(preset, config, chosen)
-    data = data or known_data
+    recipe, known = resolve(preset, config, chosen)
+    data = data or _path(known.get("data"))
     if data is None or out is None:
         raise UsageError("give --data DIR and --out RUN (see emo-train --help)")
-    if cross_validate is not None and (teacher or (distribute or "none") != "none"):
+    # An option comes before what the run to repeat was told.
+    cache_dir = cache_dir or _path(known.get("cache"))
+    distribute = distribute or known.get("distribute", "none")
+    cross_validate = cross_validate or known.get("folds")
+    teacher = teacher or [Path(run) for run in known.get("teachers", ())]
+    if cross_validate is not None and (teacher or distribute != "none"):
         raise UsageError(
             "--cross-validate takes neither --teacher (it has seen faces that a fold scores) nor "
             "--distribute"
         )
-    new = {"data": data, "recipe": recipe, "cache": cache_dir, "teachers": teacher or []}
-    _train(out, {**new, "distribute": distribute or "none", "folds": cross_validate})
+    new = {"data": data, "recipe": recipe, "cache": cache_dir, "teachers": teacher}
+    _train(out, {**new, "distribute": distribute, "folds": cross_validate})
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
 
 
 def _train(folder: Path, new: Mapping[str, Any] | None) -> None:

@@ -32,7 +32,9 @@ def holds_arrays(root: Path) -> bool:
     return (root.suffix == ".npz" and root.is_file()) or (root.is_dir() and any(root.glob("*.npz")))
 
 
-def open_arrays(root: Path, kind: LabelKind | None, *, scoring: bool = False) -> Layout:
+def open_arrays(
+    root: Path, kind: LabelKind | None, *, scoring: bool = False, asked: bool = True
+) -> Layout:
     """Return the pictures of .npz files.
 
     One file with images and labels is a tree without splits; names such as x_train, train_images
@@ -45,6 +47,8 @@ def open_arrays(root: Path, kind: LabelKind | None, *, scoring: bool = False) ->
         root: File or folder.
         kind: Which labels of a file that has FER+ votes; None is "fer".
         scoring: Whether a training split may be missing.
+        asked: Whether the user named the kind; one that follows from a model's classes is not
+            looked for in arrays without votes.
 
     Raises `DataError` for arrays that are none of these.
     """
@@ -65,7 +69,9 @@ def open_arrays(root: Path, kind: LabelKind | None, *, scoring: bool = False) ->
         raise DataError(f"{root} holds no training images (images, x_train, train.npz ...)")
     votes = any("votes" in part for _, part in found.values())
     if kind not in (None, "fer") and not votes:
-        raise DataError(f"{root} holds no FER+ votes (an array ferplus)")
+        if asked:
+            raise DataError(f"{root} holds no FER+ votes (an array ferplus)")
+        kind = None
     read = _Labels(FER_LABELS if kind == "fer" and names is None else names, kind or "fer", votes)
     first = "train" if "train" in found else next(iter(found))
     labels = read.learn(found[first][1]["labels"])

@@ -15,6 +15,7 @@ from emo_edge.errors import DataError, UsageError
 from emo_edge.faces import Faces
 from emo_edge.spec import ModelSpec
 from emo_train.data.dataset import prepare_splits
+from emo_train.data.folds import fold_of
 from emo_train.data.layout import Layout
 from emo_train.data.reading import look, read
 from emo_train.data.recognise import open_layout
@@ -38,7 +39,7 @@ class Evaluation:
 def load_evaluation(root: Path, spec: ModelSpec) -> Evaluation:
     """Load what scores a model: the test split, else validation, else a whole tree.
 
-    Of a tree that the model was trained on, only the split that scored then is loaded.
+    Of data that the model was trained on, only the split that scored then is loaded.
 
     Raises `DataError` for pictures that cannot be used, `UsageError` for other classes than the
     model's.
@@ -58,7 +59,8 @@ def load_evaluation(root: Path, spec: ModelSpec) -> Evaluation:
             return Evaluation(faces, layout.parts[name].origin, np.isin(seen.digests, known))
     scored = _scored_split(layout, spec)
     if scored is not None:
-        return Evaluation(scored, "test split of the training folder", np.zeros(len(scored), bool))
+        faces, origin = scored
+        return Evaluation(faces, origin, np.zeros(len(faces), bool))
     faces, _ = read(layout.parts["train"], spec)
     return Evaluation(faces, "all pictures", np.zeros(len(faces), bool))
 
@@ -69,15 +71,23 @@ def copies(faces: Faces, others: Sequence[Faces]) -> NDArray[np.bool_]:
     return np.array([sha256(pixels.tobytes()) in known for pixels in faces.pixels], bool)
 
 
-def _scored_split(layout: Layout, spec: ModelSpec) -> Faces | None:
-    """Return the faces that scored the model's training, if it was trained on these very ones."""
-    if not spec.training or not layout.whole:
+def _scored_split(layout: Layout, spec: ModelSpec) -> tuple[Faces, str] | None:
+    """Return the faces that scored the model's training, if it was trained on these very ones.
+
+    With them comes what they are, for the protocol.
+    """
+    if not spec.training:
         return None
     recipe: dict[str, Any] = spec.training["recipe"]
     keep = bool(recipe.get("keep_duplicates", False))
     try:
         dataset = prepare_splits(layout, spec, recipe["seed"], keep_duplicates=keep)
+        if fold := spec.training.get("fold"):
+            number, of = fold
+            dataset = fold_of(dataset, number, of, recipe["seed"], whole=layout.whole)
     except DataError:  # too few pictures to have trained on
         return None
-    trained_on = spec.training["metrics"]["data"]["sha256"]
-    return dataset.splits["test"] if dataset.fingerprint() == trained_on else None
+    if dataset.fingerprint() != spec.training["metrics"]["data"]["sha256"]:
+        return None
+    name = dataset.evaluation
+    return dataset.splits[name], f"{name} split of the training folder"

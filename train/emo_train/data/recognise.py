@@ -28,7 +28,7 @@ def open_layout(root: Path, kind: str = "auto", labels: tuple[str, ...] | None =
     if is_fer2013(root):
         return open_fer2013(root, wanted or "fer", scoring=labels is not None)
     if holds_arrays(root):
-        return open_arrays(root, wanted, scoring=labels is not None)
+        return open_arrays(root, wanted, scoring=labels is not None, asked=kind != "auto")
     if wanted is not None and kind != "auto":
         raise UsageError(f"--labels is for FER2013 files; {root} holds no fer2013.csv")
     if root.is_file():

@@ -10,7 +10,7 @@ import keras
 
 from emo_edge.errors import UsageError
 from emo_train.models import applications, classic, custom, residual, separable
-from emo_train.models.weights import AUTO, IMAGENET, NONE, take_weights
+from emo_train.models.weights import AUTO, IMAGENET, NONE, take_weights, weights_file
 
 DESCRIPTIONS = {
     "micro": "residual separable convolutions: most often right for their cost",
@@ -31,8 +31,10 @@ def architecture_names() -> tuple[str, ...]:
 
 
 def require_architecture(name: str) -> None:
-    """Raise `UsageError` unless `name` is known or is a `module:function`."""
-    if name not in DESCRIPTIONS and ":" not in name:
+    """Raise `UsageError` unless `name` is known or a `module:function` that can be imported."""
+    if ":" in name:
+        custom.find(name)
+    elif name not in DESCRIPTIONS:
         raise UsageError(
             f"unknown architecture {name!r}; choose from {', '.join(DESCRIPTIONS)}, or give "
             "module:function"
@@ -40,13 +42,18 @@ def require_architecture(name: str) -> None:
 
 
 def resolve_weights(architecture: str, weights: str) -> str:
-    """Return what "auto" means for an architecture; raises `UsageError` for what it cannot have."""
+    """Return what "auto" means for an architecture, anything else as it is.
+
+    Raises `UsageError` for what the architecture cannot have, or for a file that is not there.
+    """
     transfer = architecture in applications.NETS
     if weights == AUTO:
         return IMAGENET if transfer else NONE
     if weights == IMAGENET and not transfer:
         names = ", ".join(applications.NETS)
         raise UsageError(f"{architecture} has no ImageNet weights; these have: {names}")
+    if weights not in (NONE, IMAGENET):
+        weights_file(weights)
     return weights
 
 

@@ -19,7 +19,7 @@ def build(name: str, input_shape: tuple[int, int, int], classes: int) -> keras.M
     Raises `UsageError` if it cannot be imported, is no functional Keras model of these shapes, ends
     in a softmax, or has layers that Keras does not ship.
     """
-    function = _import(name)
+    function = find(name)
     try:
         model = function(input_shape, classes)
     except TypeError as error:
@@ -50,7 +50,8 @@ def _shipped(layer: Any) -> bool:
     return module.split(".")[0] == "keras" and not isinstance(layer, keras.layers.Lambda)
 
 
-def _import(name: str) -> Any:
+def find(name: str) -> Any:
+    """Return the function that `module:function` names; raises `UsageError` if there is none."""
     module, _, function = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

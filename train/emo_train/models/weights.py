@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
-from emo_edge.errors import DataError, UsageError
+from emo_edge.errors import UsageError
 from emo_edge.runfolder import MODEL
+from emo_train.loading import load_model
 from emo_train.models.cost import flat_layers
 
 AUTO, NONE, IMAGENET = "auto", "none", "imagenet"
@@ -24,21 +25,24 @@ def take_weights(model: keras.Model, architecture: str, source: str) -> None:
 
     Raises `UsageError` if the layers are not the same, `DataError` if it cannot be read.
     """
+    path = weights_file(source)
+    other = load_model(path)
+    ours, theirs = _weighted(model)[:-1], _weighted(other)[:-1]
+    if [_shapes(layer) for layer in ours] != [_shapes(layer) for layer in theirs]:
+        raise UsageError(f"the layers of {path} are not those of {architecture} at this input")
+    for mine, layer in zip(ours, theirs, strict=True):
+        mine.set_weights(layer.get_weights())
+
+
+def weights_file(source: str) -> Path:
+    """Return the model file of a run folder, or the file itself; raises `UsageError` without."""
     path = Path(source) / MODEL if Path(source).is_dir() else Path(source)
     if not path.is_file():
         raise UsageError(
             f"--weights {source}: no such file; choose from auto, none, imagenet, or give a run "
             "folder or a .keras file"
         )
-    try:
-        other = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # whatever Keras, HDF5 or zipfile raise for a file that is no model
-        raise DataError(f"{path} is not a Keras model: {error}") from error
-    ours, theirs = _weighted(model)[:-1], _weighted(other)[:-1]
-    if [_shapes(layer) for layer in ours] != [_shapes(layer) for layer in theirs]:
-        raise UsageError(f"the layers of {path} are not those of {architecture} at this input")
-    for mine, layer in zip(ours, theirs, strict=True):
-        mine.set_weights(layer.get_weights())
+    return path
 
 
 def _weighted(model: keras.Model) -> list[Any]:

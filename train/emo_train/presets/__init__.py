@@ -30,7 +30,7 @@ def describe_preset(name: str) -> str:
 
 def resolve(
     preset: str | None, file: Path | None, chosen: Mapping[str, Any]
-) -> tuple[Recipe, Path | None]:
+) -> tuple[Recipe, Mapping[str, Any]]:
     """Return the recipe of a preset, changed by a file, changed by options.
 
     Args:
@@ -39,22 +39,30 @@ def resolve(
         chosen: Settings given one by one.
 
     Returns:
-        The recipe, and the data folder if the file is that of a run.
+        The recipe, and the whole configuration if the file is that of a run, else nothing.
 
     Raises `UsageError` for what does not exist or is not allowed, `DataError` for a file that
     cannot be read.
     """
     values = {k: v for k, v in _preset(preset or DEFAULT).items() if k != "description"}
-    recipe, data = from_mapping(Recipe, values), None
+    recipe, run = from_mapping(Recipe, values), {}
     if file is not None:
         values = dict(_read(file))
         if "recipe" in values and "data" in values:  # the config.json of a run
-            data, values = Path(values["data"]), values["recipe"]
+            _refuse_part(file, values)
+            run, values = values, values["recipe"]
         try:
             recipe = from_mapping(Recipe, values, recipe)
         except UsageError as error:
             raise UsageError(f"{file}: {error}") from error
-    return from_mapping(Recipe, chosen, recipe), data
+    return from_mapping(Recipe, chosen, recipe), run
+
+
+def _refuse_part(file: Path, run: Mapping[str, Any]) -> None:
+    if run.get("fold"):
+        raise UsageError(f"{file} is of one fold: repeat the cross-validation that it is part of")
+    if "averaged" in run:
+        raise UsageError(f"{file} is of an average: repeat it with emo-train average")
 
 
 def _preset(name: str) -> Mapping[str, Any]:
