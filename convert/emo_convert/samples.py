@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.contract import Image, prepare, read_image
 from emo_edge.errors import DataError
-from emo_edge.faces import load_tree, pictures_in, require_folder, stratified
+from emo_edge.faces import UNREADABLE, load_tree, pictures_in, require_folder, stratified
 from emo_edge.messages import warn
 from emo_edge.spec import ModelSpec
 
 CALIBRATION_SIZE = 512
 LEAST_COVERAGE = 200  # of the 255 steps from black to white; a few ordinary pictures have them
-
-# What numpy raises for files that are none of its own, or that lack something.
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zipfile import BadZipFile
 
 import numpy as np
 import typer
@@ -46,13 +45,14 @@ def score(
 ) -> None:
     """Write the probabilities float32[N,n] of `faces` to `answers`; print how it went as JSON."""
     from emo_edge.classifier import Classifier
+    from emo_edge.faces import UNREADABLE
 
     classifier = Classifier(
         model, labels=labels, input_range=input_range, backend=backend, contained=True
     )
     try:
         pixels = np.load(faces)["pixels"]
-    except (OSError, ValueError, LookupError, EOFError, BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot read faces from {faces}: {error}") from error
     shape = classifier.spec.input_shape
     if pixels.dtype != np.uint8 or pixels.shape[1:] != shape[1:] or not len(pixels):

@@ -289,8 +289,8 @@ SOURCES: dict[str, tuple[Callable[[Path], Options], int, str]] = {
     "neither": (lambda _: [], 2, ONE_SOURCE),
     "detector": (lambda _: ["--camera", 0, "--detector", "yolo"], 2, DETECTORS),
     "backend": (lambda _: ["--camera", 0, "--backend", "onnx"], 2, BACKENDS),
-    "endless log": (lambda _: ["--camera", 0, "--log-size", "inf"], 2, "must be finite"),
-    "no number": (lambda _: ["--camera", 0, "--smallest-face", "nan"], 2, "must be finite"),
+    "endless log": (lambda _: ["--camera", 0, "--log-size", "inf"], 2, "--log-size must be"),
+    "no number": (lambda _: ["--camera", 0, "--smallest-face", "nan"], 2, "a finite number"),
     "mqtt": (lambda _: ["--camera", 0, "--mqtt-ca", "ca.pem"], 2, "go with --mqtt"),
     "film of stills": (
         lambda d: ["--source", face_picture(d), "--record", d / "x.mp4"],

@@ -6,8 +6,6 @@ A logits file is an .npz: `logits` float16[N,n] of the training faces as they ar
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,23 +15,11 @@ from numpy.typing import NDArray
 
 from emo_edge.artifacts import atomic_path, sha256
 from emo_edge.errors import DataError
-from emo_edge.faces import Faces
+from emo_edge.faces import UNREADABLE, Faces
 from emo_edge.messages import say
 from emo_edge.runfolder import MODEL, SPEC
 from emo_edge.spec import ModelSpec
 from emo_train.loading import finished_config, load_dataset, load_model
-
-# What numpy raises for files that are none of its own, or that lack something.
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,17 @@ votes in the order of `VOTE_COLUMNS`; or anything else that emo-train reads.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.contract import prepare
 from emo_edge.errors import DataError, UsageError
-from emo_edge.faces import Faces, load_tree, one_hot, require_folder
+from emo_edge.faces import UNREADABLE, Faces, load_tree, one_hot, require_folder
 from emo_edge.spec import ModelSpec
 from emo_train.data import Evaluation, copies, load_evaluation
 from emo_train.data.arrays import CLASS_NAMES
@@ -35,17 +33,6 @@ from emo_train.data.fer2013 import (
 Labels = Literal["auto", "fer", "ferplus"]
 NAMED = frozenset(CLASS_NAMES)  # with class names it is a data set like any other
 TRAINING = "training.npz"  # looked for beside another .npz
-# What numpy raises for files that are none of its own, or that lack something.
-UNREADABLE = (
-    OSError,
-    EOFError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,13 @@ def run(
     from emo_edge.sinks.page.serving import serving
     from emo_edge.sources import is_camera
 
-    _require_finite(smallest_face, log_size, fps, max_fps, celsius_limit)
+    _require_finite(
+        smallest_face=smallest_face,
+        log_size=log_size,
+        fps=fps,
+        max_fps=max_fps,
+        celsius_limit=celsius_limit,
+    )
     text = _one_source(context, source, camera)
     # What the file says beside an option that the command line gave another value was not meant
     # for it; what the command line says was.
@@ -171,9 +177,10 @@ def run(
     )
 
 
-def _require_finite(*values: float | None) -> None:
-    if any(value is not None and not math.isfinite(value) for value in values):
-        raise UsageError("sizes, rates and temperatures must be finite numbers")
+def _require_finite(**options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None and not math.isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} must be a finite number, not {value}")
 
 
 def _own(context: typer.Context, **option: T) -> T | None:
