@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ settings.load_profile("toolkit")
 # would inherit it: a test that sends one would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# As the commands do. Without, on old processors the first test that imports TensorFlow would decide
+# by whose kernels a worker trains its nets.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 

@@ -253,6 +253,7 @@ def _start_tensorflow() -> None:
     require_extra("workstation", "tensorflow", "keras", "matplotlib", "rich")
     # Whatever the user trains with: the converter is TensorFlow's.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as emo-train does
     with hushed():
         import tensorflow as tf
 

@@ -315,11 +315,11 @@ def test_bias_correction_takes_the_mean_error_out(case: Case) -> None:
 def test_fine_tuning_learns_to_be_rounded_and_gives_plain_layers(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "STEPS", 60)
+    monkeypatch.setattr(tuning, "STEPS", 120)
     model = fold_batch_norm(spoil(case.model, 4, 2))
     losses: list[float] = []
     tuned = fine_tune(model, case.calibration, 0, lambda *report: losses.append(report[2]))
-    assert len(losses) == 60
+    assert len(losses) == 120
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     assert [type(layer) for layer in tuned.layers] == [type(layer) for layer in model.layers]
 
