@@ -50,7 +50,7 @@ def open_source(
         raise SourceError("the source is empty: give a camera, a file, a folder or a URL")
     health = health or Health()
     camera = _camera(text, asked or Asked())
-    if asked is not None and (camera is None or isinstance(camera, Stream)):
+    if asked is not None and not is_camera(text):
         raise UsageError(
             "--size and --fps are for cameras at this machine; this source has its own"
         )
