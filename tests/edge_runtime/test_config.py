@@ -167,6 +167,15 @@ def test_what_the_file_says_beside_a_replaced_option_is_left_aside(
     assert_done(edge("--source", picture, "--detector", "none", *words))
 
 
+def test_a_password_does_not_go_to_another_broker(picture: Path, home: Path) -> None:
+    wrote(home, 'mqtt = "mqtts://me@there"\nmqtt-password-file = "gone.txt"\nmqtt-ca = "gone.pem"')
+    words = ["--source", picture, "--detector", "none"]
+    assert_refused(edge(*words), 2, "gone.")
+    nobody = "mqtt://127.0.0.1:1"
+    assert_refused(edge(*words, "--mqtt", nobody), 8, "127.0.0.1:1: Connection refused")
+    assert_refused(edge(*words, "--mqtt", nobody, "--mqtt-password-file", "gone.txt"), 2, "gone")
+
+
 @pytest.mark.parametrize(
     "words", [["--serve-token", TOKEN], ["--size", "800x600"], ["--labels", "l.txt"]]
 )

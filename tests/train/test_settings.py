@@ -65,6 +65,19 @@ def test_a_file_overrides_a_preset_and_options_override_the_file(tmp_path: Path)
     assert not run
 
 
+def test_another_optimizer_takes_its_own_learning_rate(tmp_path: Path) -> None:
+    """That of a preset is SGD's: Adam would diverge at it."""
+    file = tmp_path / "adam.toml"
+    file.write_text('optimizer = "adam"\n')
+    preset = resolve("fer2013", None, {})[0]
+    assert preset.optimizer == "sgd" and preset.learning_rate > 0.01
+    assert resolve("fer2013", file, {})[0].learning_rate == 0.0
+    assert resolve("fer2013", None, {"optimizer": "adamw"})[0].learning_rate == 0.0
+    both = {"optimizer": "adam", "learning_rate": 2e-3}
+    assert resolve("fer2013", None, both)[0].learning_rate == 2e-3
+    assert resolve("fer2013", None, {"optimizer": "sgd"})[0] == preset
+
+
 def test_the_configuration_of_a_run_can_be_run_again(tmp_path: Path) -> None:
     recipe = replace(Recipe(), epochs=7)
     config = {"data": "/faces", "recipe": recipe.to_json(), "spec": {}, "fingerprint": "0"}

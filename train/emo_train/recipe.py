@@ -77,7 +77,10 @@ class Recipe:
         "sgd", "sgd has Nesterov momentum 0.9.", choices=("sgd", "adam", "adamw")
     )
     learning_rate: float = setting(
-        0.0, "Peak, after the warm-up; 0 is 0.05 for sgd, 0.001 for adam and adamw.", least=0
+        0.0,
+        "Peak, after the warm-up; 0 is 0.05 for sgd, 0.001 for adam and adamw. That of a preset or "
+        "file goes with its optimizer.",
+        least=0,
     )
     schedule: str = setting(
         "cosine",

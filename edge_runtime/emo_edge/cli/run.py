@@ -150,6 +150,9 @@ def run(
         size, fps = own(size=size), own(fps=fps)
     if told(context, "model"):
         labels, input_range = own(labels=labels), own(input_range=input_range)
+    if told(context, "mqtt"):
+        mqtt_password_file = own(mqtt_password_file=mqtt_password_file)
+        mqtt_ca = own(mqtt_ca=mqtt_ca)
     if serve is None or told(context, "serve_without_token"):
         serve_token = own(serve_token=serve_token)
     if serve is None or told(context, "serve_token"):

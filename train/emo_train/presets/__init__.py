@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import sys
@@ -52,10 +53,17 @@ def resolve(
             _refuse_part(file, values)
             run, values = values, values["recipe"]
         try:
-            recipe = from_mapping(Recipe, values, recipe)
+            recipe = _changed(recipe, values)
         except UsageError as error:
             raise UsageError(f"{file}: {error}") from error
-    return from_mapping(Recipe, chosen, recipe), run
+    return _changed(recipe, chosen), run
+
+
+def _changed(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """Return `recipe` with `values`; a learning rate was meant for the optimizer beside it."""
+    if values.get("optimizer", recipe.optimizer) != recipe.optimizer:
+        recipe = dataclasses.replace(recipe, learning_rate=0.0)
+    return from_mapping(Recipe, values, recipe)
 
 
 def _refuse_part(file: Path, run: Mapping[str, Any]) -> None:
