@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import Image
 from emo_edge.errors import DataError
-from emo_edge.faces import one_hot
+from emo_edge.faces import UNREADABLE, one_hot
 from emo_train.data.fer2013 import FER_LABELS, FERPLUS_LABELS, LabelKind, targets_of
 from emo_train.data.layout import Layout, Part
 
@@ -85,9 +85,9 @@ def _load(file: Path) -> Arrays:
     try:
         with np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"cannot read {file}: {error}") from error
-    except Exception as error:  # zipfile and zlib have no common ancestor
+    except UNREADABLE as error:
         raise DataError(f"{file} is not a whole .npz file: {error}") from error
 
 
