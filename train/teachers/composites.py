@@ -1,0 +1,125 @@
+"""New faces for a student: pairs of training faces, put together, and what a teacher says of them.
+
+A student that learns what its teacher answers to the faces that both know sees little of what the
+teacher knows beyond them (Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and
+consistent"). Two faces blended (mixup, Zhang et al. 2018), the brows of one above the mouth of
+another, one side beside another: nobody voted on these, but a teacher can.
+
+    python composites.py teachers/vggface2 FER2013_FOLDER composites/ --count 85000
+    emo-train --data composites/ --labels ferplus-soft ...
+
+The folder holds the training faces, each with half votes, half answers, the composites, and the
+validation faces as they are. An answer is written as FER+ votes are: as that of a jury of 250.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from emo_edge.artifacts import atomic_path
+from emo_edge.commands import errors_as_lines
+from emo_edge.contract import Image, probabilities
+from emo_edge.errors import DataError, UsageError
+from emo_edge.faces import Faces
+from emo_edge.messages import say
+from emo_edge.runfolder import MODEL, SPEC
+from emo_edge.spec import ModelSpec
+from emo_train.data import open_layout, prepare_splits
+from emo_train.data.fer2013 import FERPLUS_LABELS
+from emo_train.loading import load_model
+from emo_train.trainer import logits_of
+
+JURY = 250
+COLUMNS = 10  # of FER+: the classes, "unknown" and "no face"
+SEAM = (0.4, 0.6)  # where two parts meet, as fractions of the side
+SOFTNESS = 1 / 48  # of the seam, likewise
+
+Array = NDArray[np.float32]
+Mask = Callable[[int, np.random.Generator], Array]
+
+
+def _blend(side: int, rng: np.random.Generator) -> Array:
+    return np.full((side, side, 1), rng.uniform(0.2, 0.8), np.float32)
+
+
+def _halves(side: int, rng: np.random.Generator) -> Array:
+    place = (np.arange(side) + 0.5) / side
+    ramp = 1 / (1 + np.exp((place - rng.uniform(*SEAM)) / SOFTNESS))
+    return np.repeat(ramp[:, None, None], side, axis=1).astype(np.float32)
+
+
+def _sides(side: int, rng: np.random.Generator) -> Array:
+    return _halves(side, rng).transpose(1, 0, 2)
+
+
+MASKS: tuple[Mask, ...] = (_blend, _halves, _sides)
+
+
+def composites(faces: Image, count: int, rng: np.random.Generator) -> Image:
+    """Return `count` faces uint8[count,S,S,1], each of two of `faces` uint8[N,S,S,1].
+
+    The second is mirrored half of the time and brought to the mean brightness of the first.
+    """
+    made = np.empty((count, *faces.shape[1:]), np.uint8)
+    for place, (one, other) in enumerate(rng.integers(0, len(faces), (count, 2))):
+        first, second = faces[one].astype(np.float32), faces[other].astype(np.float32)
+        second = second[:, ::-1] if rng.random() < 0.5 else second
+        second = second - second.mean() + first.mean()
+        share = MASKS[rng.integers(len(MASKS))](len(first), rng)
+        made[place] = np.clip(np.rint(share * first + (1 - share) * second), 0, 255)
+    return made
+
+
+def votes(shares: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return shares of the classes [N,8] as the votes of a jury [N,10]."""
+    ballots = np.zeros((len(shares), COLUMNS), np.uint8)
+    ballots[:, : shares.shape[1]] = np.rint(shares * JURY)
+    return ballots
+
+
+def _write(path: Path, faces: Image, shares: NDArray[Any]) -> None:
+    with atomic_path(path) as temporary:
+        np.savez(temporary, images=faces, labels=shares.argmax(axis=1), ferplus=votes(shares))
+
+
+def _asked(run: Path) -> Callable[[Image], Array]:
+    """Return what gives the probabilities [N,8] of a finished run for faces."""
+    try:
+        spec = ModelSpec.from_json((run / SPEC).read_bytes())
+    except OSError as error:
+        raise DataError(f"{run} is no finished run: {error}") from error
+    if spec.labels != FERPLUS_LABELS:
+        raise UsageError(f"{run} knows other classes than those of FER+: {', '.join(spec.labels)}")
+    model = load_model(run / MODEL)
+    return lambda faces: probabilities(logits_of(model, faces), spec)
+
+
+def main(
+    teacher: Annotated[Path, typer.Argument(help="A finished run with the classes of FER+.")],
+    data: Annotated[Path, typer.Argument(help="FER2013 with the votes: what the teacher learned.")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.")],
+    count: Annotated[int, typer.Option(min=1, help="Composites to make.")] = 85_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of the pairs.")] = 0,
+) -> None:
+    """Write a data set with composites of training faces, labelled by a teacher."""
+    with errors_as_lines():
+        ask = _asked(teacher)
+        spec = ModelSpec(labels=FERPLUS_LABELS, height=48, width=48)
+        splits = prepare_splits(open_layout(data, "ferplus-soft"), spec, seed).splits
+        train: Faces = splits["train"]
+        new = composites(train.pixels, count, np.random.default_rng(seed))
+        say(f"asking {teacher} about {len(train)} faces and {count} composites")
+        shares = np.concatenate([(train.targets + ask(train.pixels)) / 2, ask(new)])
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / "val.npz", splits["validation"].pixels, splits["validation"].targets)
+        _write(out / "train.npz", np.concatenate([train.pixels, new]), shares)
+
+
+if __name__ == "__main__":
+    typer.run(main)
