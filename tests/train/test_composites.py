@@ -112,3 +112,14 @@ def test_what_is_no_teacher_of_these_classes_is_refused(
         assert refused.value.exit_code == code
         assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_overwritten(
+    module: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (data / "train.npz").read_bytes()
+    with pytest.raises(typer.Exit) as refused:
+        module.main(teacher(tmp_path / "run", FERPLUS_LABELS, 0), data, data, count=4, seed=0)
+    assert refused.value.exit_code == 2
+    assert "is there already" in capsys.readouterr().err
+    assert (data / "train.npz").read_bytes() == before

@@ -62,7 +62,7 @@ MASKS: tuple[Mask, ...] = (_blend, _halves, _sides)
 
 
 def composites(faces: Image, count: int, rng: np.random.Generator) -> Image:
-    """Return `count` faces uint8[count,S,S,1], each of two of `faces` uint8[N,S,S,1].
+    """Return `count` faces uint8[count,S,S,C], each of two of `faces` uint8[N,S,S,C].
 
     The second is mirrored half of the time and brought to the mean brightness of the first.
     """
@@ -88,16 +88,14 @@ def _write(path: Path, faces: Image, shares: NDArray[Any]) -> None:
         np.savez(temporary, images=faces, labels=shares.argmax(axis=1), ferplus=votes(shares))
 
 
-def _asked(run: Path) -> Callable[[Image], Array]:
-    """Return what gives the probabilities [N,8] of a finished run for faces."""
+def _spec(run: Path) -> ModelSpec:
     try:
         spec = ModelSpec.from_json((run / SPEC).read_bytes())
     except OSError as error:
         raise DataError(f"{run} is no finished run: {error}") from error
     if spec.labels != FERPLUS_LABELS:
         raise UsageError(f"{run} knows other classes than those of FER+: {', '.join(spec.labels)}")
-    model = load_model(run / MODEL)
-    return lambda faces: probabilities(logits_of(model, faces), spec)
+    return spec
 
 
 def main(
@@ -109,8 +107,14 @@ def main(
 ) -> None:
     """Write a data set with composites of training faces, labelled by a teacher."""
     with errors_as_lines():
-        ask = _asked(teacher)
-        spec = ModelSpec(labels=FERPLUS_LABELS, height=48, width=48)
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UsageError(f"{out} is there already: name a new folder")
+        spec = _spec(teacher)
+        model = load_model(teacher / MODEL)
+
+        def ask(faces: Image) -> Array:
+            return probabilities(logits_of(model, faces), spec)
+
         splits = prepare_splits(open_layout(data, "ferplus-soft"), spec, seed).splits
         train: Faces = splits["train"]
         new = composites(train.pixels, count, np.random.default_rng(seed))
