@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from emo_train.cli import app
 from running import assert_done, call, draw_faces
 
+NOT_WEIGHTS = '{"weightsManifest": [{"paths": [], "weights": [1]}]}'
 Weights = dict[str, NDArray[np.float32]]
 
 
@@ -124,7 +125,9 @@ def test_emo_train_goes_on_from_it(vggface2: ModuleType, graph_model: Path, tmp_
     )
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"weightsManifest": [{"paths": ["gone.bin"]}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"weightsManifest": [{"paths": ["gone.bin"]}]}', NOT_WEIGHTS]
+)
 def test_what_is_no_graph_model_is_said(
     vggface2: ModuleType, tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,12 +31,11 @@ from emo_edge.messages import say
 from emo_edge.runfolder import MODEL, SPEC
 from emo_edge.spec import ModelSpec
 from emo_train.data import open_layout, prepare_splits
-from emo_train.data.fer2013 import FERPLUS_LABELS
+from emo_train.data.fer2013 import FERPLUS_LABELS, VOTE_COLUMNS
 from emo_train.loading import load_model
 from emo_train.trainer import logits_of
 
 JURY = 250
-COLUMNS = 10  # of FER+: the classes, "unknown" and "no face"
 SEAM = (0.4, 0.6)  # where two parts meet, as fractions of the side
 SOFTNESS = 1 / 48  # of the seam, likewise
 
@@ -78,7 +77,7 @@ def composites(faces: Image, count: int, rng: np.random.Generator) -> Image:
 
 def votes(shares: NDArray[Any]) -> NDArray[np.uint8]:
     """Return shares of the classes [N,8] as the votes of a jury [N,10]."""
-    ballots = np.zeros((len(shares), COLUMNS), np.uint8)
+    ballots = np.zeros((len(shares), len(VOTE_COLUMNS)), np.uint8)
     ballots[:, : shares.shape[1]] = np.rint(shares * JURY)
     return ballots
 
@@ -107,7 +106,7 @@ def main(
 ) -> None:
     """Write a data set with composites of training faces, labelled by a teacher."""
     with errors_as_lines():
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} is there already: name a new folder")
         spec = _spec(teacher)
         model = load_model(teacher / MODEL)

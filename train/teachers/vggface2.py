@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from emo_edge.artifacts import atomic_path
 from emo_edge.commands import errors_as_lines
 from emo_edge.errors import DataError
+from emo_edge.faces import UNREADABLE
 from emo_edge.spec import ModelSpec
 from emo_train.data import open_layout
 from emo_train.data.reading import read
@@ -92,7 +93,7 @@ def read_graph_model(path: Path) -> dict[str, Array]:
                 values = np.frombuffer(data, stored, count, at).astype(np.float32)
                 weights[entry["name"]] = values.reshape(entry["shape"])
                 at += count * stored.itemsize
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} is no TensorFlow.js graph model: {error}") from error
     return weights
 
