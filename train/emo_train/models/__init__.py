@@ -9,7 +9,7 @@ from __future__ import annotations
 import keras
 
 from emo_edge.errors import UsageError
-from emo_train.models import applications, classic, custom, residual, separable
+from emo_train.models import applications, classic, custom, mobilenet, residual, separable
 from emo_train.models.weights import AUTO, IMAGENET, NONE, take_weights, weights_file
 
 DESCRIPTIONS = {
@@ -19,6 +19,7 @@ DESCRIPTIONS = {
     "plain-micro": "residual 3x3 convolutions, quicker to train and to run: for a first look",
     "plain-small": "the same, at about the cost of small",
     "plain-base": "the same, at about the cost of base",
+    "mobilenet-base": "a MobileNet at the cost of base, for weights that have seen other faces",
     "large": "twice as wide as plain-base: a teacher for the others",
     "classic": "stacked Conv-BN-ReLU-Pool-Dropout-Dense, as in the tutorials",
     **{name: net.description for name, net in applications.NETS.items()},
@@ -81,6 +82,8 @@ def build_model(
         model = residual.build(name, input_shape, classes, dropout)
     elif name in separable.ARCHITECTURES:
         model = separable.build(name, input_shape, classes, dropout)
+    elif name in mobilenet.ARCHITECTURES:
+        model = mobilenet.build(name, input_shape, classes, dropout)
     elif name == "classic":
         model = classic.build(input_shape, classes, dropout)
     elif name in applications.NETS:

@@ -10,14 +10,14 @@ from keras import layers
 LARGEST_FULL_RESOLUTION = 64
 
 
-def stem(inputs: Any, filters: int) -> Any:
+def stem(inputs: Any, filters: int, ceiling: float | None = None) -> Any:
     """Add the scaling of pixels and the first convolution, at full resolution."""
     # By 1/128 every pixel is exactly on the int8 grid (scale 1/128, zero point 0).
     x = layers.Rescaling(1 / 128, offset=-1, name="rescale")(inputs)
     strides = 1
     while max(inputs.shape[1:3]) / strides > LARGEST_FULL_RESOLUTION:
         strides *= 2  # large pictures are brought down before the costly first stage
-    return layers.ReLU()(conv(x, filters, kernel=max(3, strides + 1), strides=strides))
+    return layers.ReLU(ceiling)(conv(x, filters, kernel=max(3, strides + 1), strides=strides))
 
 
 def conv(x: Any, filters: int, kernel: int, strides: int = 1) -> Any:
