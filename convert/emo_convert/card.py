@@ -6,6 +6,7 @@ The headings are those of Mitchell et al. 2019, "Model Cards for Model Reporting
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from emo_edge.spec import ModelSpec
@@ -91,8 +92,16 @@ def _training_data(training: Mapping[str, Any]) -> str:
     return (
         f"Faces: {images}; labels: {metrics['protocol']['labels']}; SHA-256 of pixels and labels "
         f"`{metrics['data']['sha256'][:16]}`.{mean} Architecture {recipe['architecture']}, "
-        f"{recipe['epochs']} epochs, seed {recipe['seed']}."
+        f"{recipe['epochs']} epochs, seed {recipe['seed']}.{_origin(recipe.get('weights', 'none'))}"
     )
+
+
+def _origin(weights: str) -> str:
+    """Say what a net had learned before: other faces, perhaps, than those of the card."""
+    if weights == "none":
+        return ""
+    known = "ImageNet" if weights == "imagenet" else f"`{PurePath(weights).name}`"
+    return f" It began with the weights of {known}."
 
 
 def _evaluation(training: Mapping[str, Any]) -> str:

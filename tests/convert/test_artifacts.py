@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import pytest
 
+from emo_convert.card import model_card
 from emo_edge.modelfile import read_model
 from running import assert_done, run
 
@@ -23,6 +25,26 @@ def test_the_card_says_what_the_model_is_not_for_and_what_it_was_measured_on(car
     assert "| happy |" in card and "| sad |" in card
     assert "14, test split" in card
     assert "tflite_runtime 2.14.0" in card
+
+
+@pytest.mark.parametrize(
+    ("weights", "sentence"),
+    [
+        ("none", ""),
+        ("imagenet", "It began with the weights of ImageNet."),
+        ("/home/me/faces.keras", "It began with the weights of `faces.keras`."),
+    ],
+)
+def test_the_card_names_the_weights_that_a_net_began_with(
+    models: dict[str, Path], weights: str, sentence: str
+) -> None:
+    spec = read_model(models["int8"]).spec
+    recipe = {**spec.training["recipe"], "weights": weights}
+    begun = replace(spec, training={**spec.training, "recipe": recipe})
+    card = model_card("net.tflite", 1000, begun, spec.conversion)
+    assert sentence in card
+    assert ("It began" in card) == bool(sentence)
+    assert "/home/me" not in card
 
 
 def test_all_conversions_together_make_one_report_and_one_plot(models: dict[str, Path]) -> None:

@@ -17,7 +17,7 @@ from running import assert_done, assert_refused, call
 GREY, COLOUR = (48, 48, 1), (96, 96, 3)
 
 
-FAST = ("plain-micro", "micro", "small", "base", "mobilenet-base", "classic")
+FAST = ("plain-micro", "micro", "small", "base", "mobilenet-small", "mobilenet-base", "classic")
 
 
 @pytest.mark.parametrize("shape", [GREY, (256, 256, 3), (8, 8, 1)], ids=str)

@@ -150,5 +150,5 @@ def test_a_teacher_of_another_kind_is_refused(
     with pytest.raises(typer.Exit) as refused:
         narrow.main(tmp_path / "run", tmp_path / "data", out, "base", 56)
     assert refused.value.exit_code == 2
-    assert "choose from mobilenet-base" in capsys.readouterr().err
+    assert "choose from mobilenet-small, mobilenet-base" in capsys.readouterr().err
     assert not out.exists()

@@ -27,6 +27,7 @@ class Widths:
 
 
 ARCHITECTURES = {
+    "mobilenet-small": Widths(16, (24, 48, 56, 96, 96, *[184] * 6, 160)),
     "mobilenet-base": Widths(16, (40, 88, 88, 176, 192, *[352] * 6, 256)),
 }
 
