@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -355,6 +356,25 @@ def test_the_ladder_computes_nothing_before_it_is_asked(
     assert next(steps)[0].name == "percentile 99.9"
     with pytest.raises(AssertionError, match="before it was asked"):
         next(steps)
+
+
+def test_what_nothing_can_be_equalized_in_skips_that_rung() -> None:
+    """Activations that are cut off at 6 do not commute with a factor."""
+    inputs = x = keras.Input((SIZE, SIZE, 1))
+    for filters in (4, 6):
+        x = layers.Conv2D(filters, 3, strides=2, use_bias=False)(x)
+        x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    x = layers.Dense(3)(layers.GlobalAveragePooling2D()(x))
+    folded = fold_batch_norm(model := keras.Model(inputs, x))
+    faces = draw(1, 8)[0]
+    assert equalize(folded, faces) is folded
+    names = [step.name for step, _ in islice(ladder(model, SPEC, faces, 0), 4)]
+    assert names == [
+        "percentile 99.99",
+        "percentile 99.9",
+        "bias correction",
+        "float fallback of 1",
+    ]
 
 
 def test_the_ladder_repairs_what_plain_int8_ruins(case: Case, tmp_path: Path) -> None:

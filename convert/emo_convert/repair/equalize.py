@@ -51,10 +51,13 @@ def equalize(model: keras.Model, calibration: Image) -> keras.Model:
 
     Returns:
         A model that gives the same outputs within float rounding. A residual trunk, whose additions
-        tie many tensors together, is scaled as a whole.
+        tie many tensors together, is scaled as a whole. `model` itself where no channel may be
+        scaled, as between activations that are cut off at a fixed value (ReLU6).
     """
     twin = copy(model)
     groups = [group for group in _groups(twin) if not group.frozen and group.readers]
+    if not groups:
+        return model
     reach = _reach(twin, [name for group in groups for name in group.members], calibration)
     for group in groups:
         heights = [reach[name] for name in group.members if name in reach]

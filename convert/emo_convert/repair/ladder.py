@@ -63,14 +63,20 @@ def ladder(
             ),
             make(model, percentile=percentile),
         )
-    equalized = equalize(fold_batch_norm(model), calibration)
-    yield (
-        Step("equalize", "channels of unequal range rescaled across layers: they share one scale"),
-        make(equalized),
-    )
+    folded = fold_batch_norm(model)
+    equalized = equalize(folded, calibration)
+    before = ""
+    if equalized is not folded:
+        yield (
+            Step(
+                "equalize", "channels of unequal range rescaled across layers: they share one scale"
+            ),
+            make(equalized),
+        )
+        before = "equalize + "
     corrected = correct_biases(equalized, calibration)
     yield (
-        Step("equalize + bias correction", "the mean error of rounding taken out of each bias"),
+        Step(f"{before}bias correction", "the mean error of rounding taken out of each bias"),
         make(corrected),
     )
     errors = layer_errors(corrected, spec, calibration)
