@@ -151,7 +151,10 @@ def test_a_file_that_holds_no_settings_is_refused(
     [
         (
             ("--preset", "fast"),
-            ("unknown preset 'fast'", "default, fer2013, fer2013-again, fer2013-student, quick"),
+            (
+                "unknown preset 'fast'",
+                "default, fer2013, fer2013-again, fer2013-narrow, fer2013-student, quick",
+            ),
         ),
         (("--epochs", "0"), ("epochs", "at least 1")),
         (("--erasing", "2"), ("erasing", "at most 1")),
