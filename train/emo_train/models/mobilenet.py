@@ -1,7 +1,7 @@
 """MobileNets (Howard et al. 2017) at the resolution of faces: for weights that know more than ours.
 
 Such a net without shortcuts is hard to train from nothing. `train/teachers/narrow.py` gives it what
-a net four times as wide learned from millions of faces.
+a wider net learned from millions of faces.
 """
 
 from __future__ import annotations
