@@ -14,7 +14,6 @@ interpolation to twice the size, and a convolution of every second pixel of it, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,16 +22,13 @@ import numpy as np
 import typer
 from keras import layers
 from numpy.typing import NDArray
-from vggface2 import FILTERS, MEAN_BGR, settle
+from vggface2 import EPSILON, FILTERS, MEAN_BGR, settle, training_faces
 
 from emo_edge.artifacts import atomic_path
 from emo_edge.commands import errors_as_lines
 from emo_edge.errors import DataError, UsageError
 from emo_edge.messages import say
 from emo_edge.runfolder import MODEL
-from emo_edge.spec import ModelSpec
-from emo_train.data import open_layout
-from emo_train.data.reading import read
 from emo_train.loading import load_model
 from emo_train.models import mobilenet
 from emo_train.models.mobilenet import ARCHITECTURES, CEILING, Widths
@@ -42,7 +38,6 @@ SETTLING = 1200  # of them
 POSITIONS = 16  # of each face's feature map
 RIDGE = 1e-4  # of the mean variance of a channel: some channels are nearly constant
 STEM = 32
-EPSILON = 1e-3  # of Keras's batch norm
 # Rows 2p, 2p+1, 2p+2 of a picture enlarged to twice its size, from its rows p-1, p, p+1.
 ENLARGED = np.array([[0.25, 0.75, 0], [0, 0.75, 0.25], [0, 0.25, 0.75]])
 
@@ -176,23 +171,20 @@ def narrow(wide: keras.Model, student: keras.Model, widths: Widths, faces: Array
     look = Look(faces)
     kept = chosen_channels(wide, widths, look)
     ours, theirs = pairs(student), pairs(wide)
-    _take_channels(ours[0], theirs[0], lambda kernel: kernel[..., kept[0]], kept[0])
+    _take_channels(ours[0], theirs[0], kept[0], axis=3)
     for number in range(1, len(widths.blocks) + 1):
         before, here = kept[number - 1], kept[number]
         depthwise, pointwise = ours[2 * number - 1], ours[2 * number]
-        _take_channels(
-            depthwise, theirs[2 * number - 1], lambda kernel, c=before: kernel[:, :, c], before
-        )
+        _take_channels(depthwise, theirs[2 * number - 1], before, axis=2)
         inputs = _clipped(look(student, depthwise[1].output))
         outputs = look(wide, theirs[2 * number][1].output)[:, here]
         _fit(pointwise, inputs, outputs, number)
     settle(student, faces[:SETTLING])
 
 
-def _take_channels(
-    ours: Pair, theirs: Pair, choose: Callable[..., Array], kept: NDArray[np.intp]
-) -> None:
-    ours[0].set_weights([choose(theirs[0].get_weights()[0])])
+def _take_channels(ours: Pair, theirs: Pair, kept: NDArray[np.intp], axis: int) -> None:
+    """Copy a convolution's channels, which lie along `axis` of its kernel, and their batch norm."""
+    ours[0].set_weights([theirs[0].get_weights()[0].take(kept, axis)])
     ours[1].set_weights([values[kept] for values in theirs[1].get_weights()])
 
 
@@ -222,10 +214,7 @@ def main(
         wide = unenlarged(load_model(teacher / MODEL), input_size)
         shape = (input_size, input_size, 1)
         student = mobilenet.build(architecture, shape, wide.output_shape[-1], 0.0)
-        spec = ModelSpec(labels=("a", "b"), height=input_size, width=input_size)
-        faces, _ = read(open_layout(data, "auto").parts["train"], spec)
-        chosen = np.linspace(0, len(faces) - 1, min(FACES, len(faces))).astype(int)
-        narrow(wide, student, widths, faces.pixels[chosen].astype(np.float32))
+        narrow(wide, student, widths, training_faces(data, input_size, FACES))
         with atomic_path(out) as temporary:
             student.save(temporary)
 

@@ -147,6 +147,14 @@ def _moments(x: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return values.mean(axes), (values**2).mean(axes)
 
 
+def training_faces(data: Path, side: int, count: int) -> Array:
+    """Return at most `count` faces float32[N,side,side,1], 0-255, spread over those of training."""
+    spec = ModelSpec(labels=("a", "b"), height=side, width=side)  # whatever the classes
+    faces, _ = read(open_layout(data, "auto").parts["train"], spec)
+    chosen = np.linspace(0, len(faces) - 1, min(count, len(faces))).astype(int)
+    return np.asarray(faces.pixels[chosen], np.float32)
+
+
 def main(
     graph_model: Annotated[Path, typer.Argument(help="faceres.json of the package.")],
     data: Annotated[Path, typer.Argument(help="What the teacher will learn from.")],
@@ -156,10 +164,7 @@ def main(
     with errors_as_lines():
         model = mobilenet((48, 48, 1), 2)  # whatever the classes: training makes the last layer
         take_weights(model, read_graph_model(graph_model))
-        spec = ModelSpec(labels=("a", "b"), height=48, width=48)
-        faces, _ = read(open_layout(data, "auto").parts["train"], spec)
-        chosen = np.linspace(0, len(faces) - 1, FACES).astype(int)
-        settle(model, faces.pixels[chosen].astype(np.float32))
+        settle(model, training_faces(data, 48, FACES))
         with atomic_path(out) as temporary:
             model.save(temporary)
 
