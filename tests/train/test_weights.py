@@ -13,7 +13,7 @@ from emo_train.models import build_model
 from emo_train.models.weights import take_weights
 
 WEIGHTS = Path(__file__).parents[2] / "train" / "weights"
-ARCHITECTURES = {"base": "mobilenet-base", "small": "small", "micro": "micro"}
+ARCHITECTURES = {"base": "mobilenet-base", "small": "mobilenet-small", "micro": "micro"}
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
