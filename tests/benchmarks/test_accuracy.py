@@ -340,7 +340,7 @@ def test_an_npz_that_cannot_score_is_refused(
     path.write_bytes(b"no archive")
     if arrays:
         npz(path, **arrays)
-    outcome = run("emo-bench", "accuracy", "small", "--data", path)
+    outcome = run("emo-bench", "accuracy", "micro", "--data", path)
     assert_refused(outcome, 3, *words)
 
 
