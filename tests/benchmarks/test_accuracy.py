@@ -340,7 +340,8 @@ def test_an_npz_that_cannot_score_is_refused(
     path.write_bytes(b"no archive")
     if arrays:
         npz(path, **arrays)
-    outcome = run("emo-bench", "accuracy", "micro", "--data", path)
+    model = untrained(tmp_path / "model.tflite", FERPLUS_LABELS)
+    outcome = run("emo-bench", "accuracy", model, "--data", path)
     assert_refused(outcome, 3, *words)
 
 
