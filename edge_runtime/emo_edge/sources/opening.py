@@ -27,6 +27,8 @@ from emo_edge.sources.stills import PICTURES, pictures_among, pictures_in, still
 from emo_edge.sources.streams import Stream
 from emo_edge.sources.webcam import Webcam
 
+# A camera that is not plugged in has no node to be told by.
+NODES = ("/dev/video", "/dev/v4l/")
 CSI = re.compile(r"(rpicam|picamera2)(?::(\d))?")
 
 
@@ -84,7 +86,7 @@ def _camera(text: str, asked: Asked) -> Camera | None:
         return opens(text, int(csi[2] or 0), asked)
     if "://" in text:
         return Stream(text)
-    if text.isdigit() or text.startswith("/dev/video") or stat.S_ISCHR(_mode(Path(text))):
+    if text.isdigit() or text.startswith(NODES) or stat.S_ISCHR(_mode(Path(text))):
         return Webcam(text, asked)
     return None
 

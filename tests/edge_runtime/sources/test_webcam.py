@@ -23,6 +23,7 @@ from emo_edge.sources import Asked, open_source, webcam
 from emo_edge.sources.live import live
 from emo_edge.sources.settings import Patience
 from emo_edge.sources.webcam import Webcam
+from running import assert_refused, call
 
 CAPTURE, METADATA, CODEC = 0x0420_0001, 0x00A0_0000, 0x0420_8000
 OWN = 0x8000_0000  # device_caps are valid
@@ -202,6 +203,12 @@ def test_a_node_that_gives_no_pictures_is_refused(
         machine.plug(0, there)
     with pytest.raises(SourceError, match=message), open_source("0"):
         pass
+
+
+@pytest.mark.parametrize("node", ["/dev/v4l/by-id/usb-gone-index0", "/dev/video987"])
+def test_a_camera_that_is_not_there_may_be_asked_for_a_size(node: str) -> None:
+    done = call(app, "--camera", node, "--size", "1280x720", "--fps", "15")
+    assert_refused(done, 5, f"no camera {node}")
 
 
 def test_a_file_that_is_no_camera_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-from emo_edge.errors import UsageError
+from emo_edge.errors import OutputError, UsageError
 
 LOOPBACK = "127.0.0.1"
 # An address that nobody has (RFC 5737): asking for the way to it sends nothing.
@@ -47,7 +47,12 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Read "8080", "host:8080", "0.0.0.0:8080" or "[::]:8080"; raises `UsageError`."""
+    """Read "8080", "host:8080", "0.0.0.0:8080" or "[::]:8080".
+
+    Raises:
+        OutputError: nobody knows the host, which may change: a name server is not there yet.
+        UsageError: that is no address.
+    """
     match = re.fullmatch(r"(?:(?:\[([0-9A-Fa-f:.]+)\]|([^\s:\[\]/]+)):)?([0-9]{1,5})", text)
     if match is None or int(match[3]) > 65535:
         raise UsageError(
@@ -57,8 +62,10 @@ def parse_address(text: str) -> Address:
     host, port = match[1] or match[2] or LOOPBACK, int(match[3])
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"--serve: this machine does not know the host {host!r}") from error
+    except OSError as error:
+        raise OutputError(f"--serve: this machine does not know the host {host!r}") from error
+    except UnicodeError as error:  # no name server can be asked for it
+        raise UsageError(f"--serve: {host!r} is no name of a host") from error
     # "localhost" is both ::1 and 127.0.0.1: what people type is the latter.
     family, _, _, _, where = min(found, key=lambda entry: entry[0] != socket.AF_INET)
     return Address(host, port, family, str(where[0]).partition("%")[0])

@@ -33,7 +33,12 @@ class Serving:
 
 
 def serving(serve: str | None, token: str | None, without: bool, model: str) -> Serving | None:
-    """Return what the options ask for, None without --serve; raises `UsageError`."""
+    """Return what the options ask for, None without --serve.
+
+    Raises:
+        OutputError: nobody knows the host to listen at.
+        UsageError: the options cannot be, or contradict each other.
+    """
     if serve is None:
         if token is not None or without:
             raise UsageError("--serve-token and --serve-without-token go with --serve")

@@ -55,7 +55,8 @@ def test_what_is_no_address_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_a_host_that_nobody_knows_is_refused(tmp_path: Path) -> None:
     outcome = serve(tmp_path, "--serve", "no-such-host.invalid:8080")
-    assert_refused(outcome, 2, "no-such-host.invalid")
+    assert_refused(outcome, 8, "no-such-host.invalid")  # which a service tries again
+    assert_refused(serve(tmp_path, "--serve", "no..host:8080"), 2, "no..host")
 
 
 def test_a_port_in_use_is_refused(tmp_path: Path) -> None:
