@@ -110,10 +110,20 @@ def _checked(context: typer.Context, arguments: list[str]) -> tuple[list[str], l
         for value in given.values()
         if not str(value).isdigit() and Path(value).exists() and not is_shipped(str(value))
     }
-    return [_located(word, whole) for word in arguments], [
-        find_model(given["model"]).absolute(),
-        *map(Path, whole.values()),
-    ]
+    words = [_located(word, whole) for word in arguments]
+    with loop.make_context("emo-edge", list(words), default_map=configured) as run:
+        _require_whole({name: str(run.params[name]) for name in given}, whole)
+    return words, [find_model(given["model"]).absolute(), *map(Path, whole.values())]
+
+
+def _require_whole(given: dict[str, str], whole: dict[str, str]) -> None:
+    """Refuse a path that `_located` did not reach: of the configuration, or glued (`-mFILE`)."""
+    for name, value in given.items():
+        if value in whole and not Path(value).is_absolute():
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{option} {value}: give the whole path: a service runs in another folder"
+            )
 
 
 def _located(word: str, whole: dict[str, str]) -> str:

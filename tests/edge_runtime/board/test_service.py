@@ -114,6 +114,20 @@ def test_paths_of_the_run_are_made_whole_because_a_service_starts_elsewhere(
         assert "--jsonl readings.jsonl" in said  # into the service's own folder
 
 
+def test_a_path_that_cannot_be_made_whole_is_refused(
+    tmp_path: Path, machine_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copyfile(INT8, tmp_path / "face.tflite")
+    monkeypatch.chdir(tmp_path)
+    words = ("--model face.tflite", "give the whole path")
+    glued = ("--", "--camera", "0", "-mface.tflite")
+    assert_refused(dry_run("--user", "root", run=glued), 2, *words)
+    machine_file.write_text('model = "face.tflite"\n')
+    assert_refused(dry_run("--user", "root"), 2, *words)
+    machine_file.write_text(f'model = "{tmp_path}/face.tflite"\n')
+    assert_done(dry_run("--user", "root"))
+
+
 def test_a_shipped_net_keeps_its_name_beside_a_folder_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
