@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -243,7 +244,18 @@ def test_a_subcommand_takes_the_options_that_it_shares_with_a_run(
     assert "gone.tflite" in edge("doctor").stdout
     assert "gone.tflite" not in edge("doctor", "--model", INT8).stdout
     wrote(home, "nonsense")
-    assert_refused(edge("doctor"), 2, "is not TOML")
+    assert_refused(edge("tune"), 2, "is not TOML")
+
+
+def test_a_file_that_cannot_be_used_is_a_finding_of_doctor(tmp_path: Path, home: Path) -> None:
+    wrote(home, "nonsense")
+    done = edge("doctor", "--json")
+    assert_refused(done, 9, "problem(s) found")
+    findings = {found["subject"]: found for found in map(json.loads, done.stdout.splitlines())}
+    assert findings["configuration"]["verdict"] == "problem"
+    assert f"{home} is not TOML" in findings["configuration"]["detail"]
+    named = wrote(tmp_path / "named.toml", "colour = 1\n")
+    assert f"{named}: there is no option 'colour'" in edge("--config", named, "doctor").stdout
 
 
 @pytest.mark.parametrize("words", [["models"], ["--help"], ["doctor", "--help"], ["--version"]])

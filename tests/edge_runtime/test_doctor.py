@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -241,6 +243,24 @@ def test_a_full_disk_is_noticed(free: float, verdict: str, monkeypatch: pytest.M
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=int(free)))
     assert of("disk", board.examine()).verdict == verdict
+
+
+def test_a_cache_that_one_may_not_look_into_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, really = tmp_path / "cache", os.stat
+
+    def stat(path: Any, *more: Any, **options: Any) -> os.stat_result:
+        if isinstance(path, (str, Path)) and Path(path).is_relative_to(cache):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return really(path, *more, **options)
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr(os, "stat", stat)  # root may look everywhere
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found = of("disk", board.examine())
+    assert (found.verdict, f"{tmp_path} cannot be written" in found.detail) == ("note", True)
+    assert "XDG_CACHE_HOME" in found.fix
 
 
 def test_a_clock_that_lies_in_the_past_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 from emo_edge.cli import cameras, doctor, fetch_detector, init, models, run, service, tune
 from emo_edge.commands import Commands, errors_as_lines, new_app
 from emo_edge.config import configuration, options_of
+from emo_edge.errors import UsageError
 
 
 class Configured(Commands):
@@ -30,7 +31,12 @@ class Configured(Commands):
         helping = {"--help", "-h", "--version"} & {*args}
         if shared and not helping and (subcommand is not None or not rest):
             with errors_as_lines():
-                values = configuration(given.get("config"), ctx)
+                try:
+                    values = configuration(given.get("config"), ctx)
+                except UsageError:
+                    if rest[:1] != ["doctor"]:  # where it is a finding
+                        raise
+                    values = {}
             if subcommand is not None:
                 values = {rest[0]: {k: v for k, v in values.items() if k in shared}}
             ctx.default_map = values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 @guarded
 def doctor(
+    context: typer.Context,
     model: ModelOption = DEFAULT,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a finding and line, for monitors.")
@@ -26,7 +28,8 @@ def doctor(
     from emo_edge.doctor import examine
 
     problems = 0
-    for finding in examine(model):
+    named = context.parent.params.get("config") if context.parent else None
+    for finding in examine(model, None if named is None else Path(named)):
         print(_as_json(finding) if as_json else _as_text(finding), flush=True)
         problems += finding.verdict == "problem"
     if problems:

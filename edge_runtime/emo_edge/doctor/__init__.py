@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from emo_edge.doctor import board, cameras, model, software
 from emo_edge.doctor.finding import Finding
@@ -10,9 +11,14 @@ from emo_edge.doctor.finding import Finding
 __all__ = ["Finding", "examine"]
 
 
-def examine(name: str) -> Iterator[Finding]:
-    """Yield the findings about this machine and a shipped net or model file, as they are found."""
-    yield from software.examine()
+def examine(name: str, config: Path | None = None) -> Iterator[Finding]:
+    """Yield the findings about this machine, as they are found.
+
+    Args:
+        name: A shipped net or model file.
+        config: Configuration file; None for the one that a run without --config reads.
+    """
+    yield from software.examine(config)
     yield from model.examine(name)
     yield from cameras.examine()
     yield from board.examine()

@@ -97,13 +97,15 @@ def _memory(root: Path) -> Finding:
 def _disk() -> Finding:
     places = {"here": Path.cwd()}
     try:
-        places["the cache"] = next(p for p in cache_folder().parents if p.exists())
+        above = cache_folder().parents
+        # Not Path.exists, which raises for a folder that one may not look into.
+        places["the cache"] = next(p for p in above if os.path.exists(p))  # noqa: PTH110
     except OutputError as error:
         return Finding("problem", "disk", str(error))
     free = {name: shutil.disk_usage(path).free for name, path in places.items()}
     name, least = min(free.items(), key=lambda place: place[1])
     said = f"{least / 1e6:.0f} MB free ({name})"
-    if not os.access(places["the cache"], os.W_OK):
+    if not os.access(places["the cache"], os.W_OK | os.X_OK):
         fix = "set XDG_CACHE_HOME to a folder that this user may write to"
         return Finding("note", "disk", f"{said}; {places['the cache']} cannot be written", fix)
     if least < LITTLE_DISK:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 from emo_edge.backends import BACKENDS
 from emo_edge.doctor.finding import Finding, tried
@@ -12,14 +14,14 @@ from emo_edge.doctor.finding import Finding, tried
 PYTHONS = ((3, 10), (3, 13))
 
 
-def examine() -> Iterator[Finding]:
-    """Yield the findings about what is installed."""
+def examine(config: Path | None = None) -> Iterator[Finding]:
+    """Yield the findings about what is installed, and a configuration (see `doctor.examine`)."""
     yield _python()
     yield tried("numpy", _numpy)
     yield tried("opencv", _opencv)
     yield _runtime()
     yield tried("detector", _detector)
-    yield tried("configuration", _configuration)
+    yield tried("configuration", partial(_configuration, config))
     yield tried("service", _service)
 
 
@@ -81,14 +83,14 @@ def _detector() -> Finding:
     )
 
 
-def _configuration() -> Finding:
+def _configuration(named: Path | None) -> Finding:
     import typer.main
     from typer.core import TyperGroup
 
     from emo_edge.cli import app
     from emo_edge.config import OF_THE_MACHINE, find_config, options_of, read_config, shows_secrets
 
-    path = find_config()
+    path = find_config() if named is None else named
     if path is None:
         return Finding("OK", "configuration", "none: emo-edge init writes one")
     command = typer.main.get_command(app)
