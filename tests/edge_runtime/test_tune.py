@@ -237,6 +237,14 @@ def test_another_board_version_or_variant_makes_it_worthless_and_that_is_said(
     assert "tun" not in reading(tuned[0], face).stderr
 
 
+def test_a_runtime_that_is_gone_makes_it_worthless(tuned: tuple[Path, Path], cache: Path) -> None:
+    content = json.loads(cache.read_text())
+    (entry,) = content["models"].values()
+    entry["conditions"]["gone_runtime"] = "gone_runtime 1.0"
+    cache.write_text(json.dumps(content))
+    assert memory.recall(tuned[0]) == (None, "gone_runtime changed")
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "[]", "{}", '{"format": 1}', '{"format": 1, "models": 3}', '{"format": 2, "models": {}}'],

@@ -86,7 +86,9 @@ def recall(named: Path) -> tuple[Tuned | None, str]:
     if not isinstance(kept, dict):
         return None, ""
     now, then = conditions(), kept.get("conditions")
-    changed = [name for name in now if not isinstance(then, dict) or then.get(name) != now[name]]
+    then = then if isinstance(then, dict) else {}
+    # Of both: a runtime that is gone stands in `then` alone.
+    changed = [name for name in {**then, **now} if then.get(name) != now.get(name)]
     if changed:
         return None, f"{changed[0]} changed"
     try:
