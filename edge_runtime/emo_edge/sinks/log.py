@@ -26,8 +26,8 @@ class Log:
 
     It is opened at the first `append` (an existing one at once), locked against a second writer and
     mended where a power cut tore its end. A thread makes its rows durable about once a second. A
-    log that was renamed or deleted by others (logrotate) is begun anew. What is no regular file
-    (a pipe, a device) is written to without any of this, and without waiting for its reader.
+    log that was renamed, deleted or emptied by others (logrotate) is begun anew. What is no regular
+    file (a pipe, a device) is written to without any of this, and without waiting for its reader.
 
     Args:
         path: Where; missing folders are made.
@@ -144,6 +144,8 @@ class Log:
         if self._limit and size > len(self._header) and size + len(rows) > self._limit:
             self._rotate()
             size = len(self._header)
+        elif size == 0:  # emptied in its place (logrotate's copytruncate)
+            rows = self._header + rows
         written = os.write(self._file, rows)
         self._unsynced = True
         if written < len(rows):

@@ -21,6 +21,8 @@ from emo_edge.sources.frame import Frame, Kind
 
 # A board encodes half the frames of a camera at half the cost, and faces change slower than this.
 LIVE_FPS = 15.0
+# Rates that mp4v takes with three decimals.
+EXACT_FPS = 65.0
 # An mp4 cannot be read before it is finished: a power cut costs the file at hand, no more.
 FILE_SECONDS = 600.0
 # A camera that was away for longer begins a new file; a shorter gap is filled.
@@ -118,10 +120,11 @@ class Film:
         self.size, self.frames = size, 0
         self._target, self._newest = target, np.zeros((), np.uint8)
         # What a killed run left is written over: it cannot be read, and must not pile up.
-        self._partial = target.with_name(f".{target.stem}.partial{target.suffix}")
+        # The whole path, because FFmpeg takes .12:30.partial.mp4 for a URL.
+        self._partial = target.absolute().with_name(f".{target.stem}.partial{target.suffix}")
         self._lock = _locked(self._partial, target)
         codec = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(str(self._partial), codec, fps, size)
+        self._writer = cv2.VideoWriter(str(self._partial), codec, _writable_fps(fps), size)
         if not self._writer.isOpened():
             self._discard()
             raise OutputError(f"cannot record to {target}: OpenCV refused mp4v")
@@ -173,6 +176,15 @@ def _locked(partial: Path, target: Path) -> int:
         os.close(file)
         raise
     return file
+
+
+def _writable_fps(fps: float) -> float:
+    """Return the rate as mp4v can say it.
+
+    Its time base is at most 1/65535 s, and OpenCV takes up to three decimals of a rate into it:
+    119.947 would be 119947/1000.
+    """
+    return round(fps, 1) if fps > EXACT_FPS else fps
 
 
 def _frames_in(video: Path) -> int:

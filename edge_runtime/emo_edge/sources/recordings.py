@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -21,7 +22,8 @@ WHOLE = 0.9
 @contextmanager
 def recording(name: str) -> Iterator[Source]:
     """Open a video file; raises `SourceError` if it is none."""
-    capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+    # FFmpeg takes 12:30.mp4 for a URL, and no whole path for one.
+    capture = cv2.VideoCapture(str(Path(name).absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise SourceError(f"{name}: is neither a picture nor a video")
     fps = nominal_fps(capture) or 25.0

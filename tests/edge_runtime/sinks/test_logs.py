@@ -256,6 +256,17 @@ def test_a_log_that_was_taken_away_is_begun_anew(
     assert (header, row.split(",")[2]) == (HEADER, "2")
 
 
+def test_a_log_that_was_emptied_in_its_place_has_its_header_again(tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    with closing(Table(str(path), "video", LABELS)) as sink:
+        sink(a_frame(1), [a_reading()])
+        os.truncate(path, 0)  # logrotate's copytruncate
+        sink(a_frame(2), [a_reading()])
+        sink(a_frame(3), [a_reading()])
+    header, *rows = path.read_text().splitlines()
+    assert (header, [row.split(",")[2] for row in rows]) == (HEADER, ["2", "3"])
+
+
 # Pipes and devices -------------------------------------------------------------------------------
 
 

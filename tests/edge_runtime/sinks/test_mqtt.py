@@ -113,7 +113,9 @@ def test_an_address_is_taken_from_one_url(monkeypatch: pytest.MonkeyPatch, tmp_p
 @pytest.mark.parametrize(
     "url",
     ["broker", "http://u:secret@b", "mqtt://", "mqtt://u:secret@b:x", "mqtt://b/#", "mqtt://b/a?b",
-     "mqtt://:secret@b", "mqtt://u:secret@b/a%00b", "mqtt://[b"],
+     "mqtt://:secret@b", "mqtt://u:secret@b/a%00b", "mqtt://[b", "mqtt://broker..lan/secret",
+     f"mqtt://{'b' * 64}/t", "mqtt://b\udcff/t", "mqtt://b/\udcff", "mqtt://\udcff@b",
+     "mqtt://u:secret\udcff@b"],
 )  # fmt: skip
 def test_an_address_that_cannot_be_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(UsageError, match=r"mqtt|MQTT") as refused:
@@ -170,6 +172,15 @@ def test_a_newcomer_is_told_everything_and_the_end_is_said(broker: Broker) -> No
     kept = retained(broker, [AVAILABILITY, STATE])
     assert (kept[AVAILABILITY], json.loads(kept[STATE])["label"]) == ("offline", "nobody")
     assert health.sinks["mqtt"].dropped == 0
+
+
+def test_a_name_that_is_no_utf_8_is_told_escaped(broker: Broker) -> None:
+    with closing(sink_for(broker.url, Health())) as sink, Listener(broker) as listener:
+        sink(a_frame(at=0.0, name="\udcff.png"), [a_reading()])
+        wait_until(lambda: bool(listener.states()), "the thread has ended")
+        sink(a_frame(at=1.0, name="b.png"), [a_reading("sad", at=1.0)])
+        wait_until(lambda: len(listener.states()) == 2, "the thread has ended")
+        assert [state["source"] for state in listener.states()] == ["\udcff.png", "b.png"]
 
 
 def test_a_lost_camera_is_told(broker: Broker) -> None:

@@ -47,6 +47,23 @@ def test_a_video_gives_every_frame_and_appears_when_it_is_closed(tmp_path: Path)
     assert (len(frames), frames[0].shape, fps) == (5, PICTURE.shape, 10.0)
 
 
+def test_a_name_with_a_colon_is_no_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(Recording(Path("12:30.mp4"), "video", 10.0)) as sink:
+        sink(a_frame(), [])
+    assert names(tmp_path) == ["12:30.mp4"]
+    assert len(film(tmp_path / "12:30.mp4")[0]) == 1
+
+
+@pytest.mark.parametrize("fps", [59.9401, 119.947, 239.923])
+def test_the_rate_of_a_quick_camera_is_kept_as_far_as_mp4v_can_say_it(
+    tmp_path: Path, fps: float
+) -> None:
+    with closing(Recording(tmp_path / "seen.mp4", "video", fps)) as sink:
+        sink(a_frame(), [])
+    assert film(tmp_path / "seen.mp4")[1] == pytest.approx(fps, abs=0.05)
+
+
 @pytest.mark.parametrize("delivered", [4.0, 12.0, 30.0])
 def test_a_camera_is_recorded_at_life_speed(tmp_path: Path, delivered: float) -> None:
     path = tmp_path / "seen.mp4"

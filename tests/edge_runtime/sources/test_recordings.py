@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,17 @@ def test_a_video_gives_every_frame_in_order_with_its_position(video: Path) -> No
     positions = [frame.captured_at for frame in frames]
     np.testing.assert_allclose(positions, np.arange(36) / VIDEO_FPS, atol=1e-3)
     assert {frame.image.shape for frame in frames} == {(240, 320, 3)}
+
+
+def test_a_name_with_a_colon_is_no_url(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copyfile(video, "12:30.mp4")
+    with open_source("12:30.mp4") as source:
+        frame = next(source.frames)
+    assert frame is not None
+    assert frame.name == source.name == "12:30.mp4"
 
 
 def test_a_video_that_is_cut_is_read_as_far_as_it_goes_and_named(

@@ -55,8 +55,10 @@ def parse_address(
         raise UsageError(FORM) from None
     if parts.scheme not in PORTS or not parts.hostname or "?" in url or "#" in url:
         raise UsageError(FORM)
+    if not _encodes(parts.hostname, "idna"):
+        raise UsageError("the host of --mqtt is no name of a host")
     topic = unquote(parts.path).strip("/") or f"emo-edge/{os.uname().nodename}"
-    if any(sign in topic for sign in "+#\0") or len(topic.encode()) > 1000:
+    if any(sign in topic for sign in "+#\0") or len(topic.encode(errors="replace")) > 1000:
         raise UsageError("the topic of --mqtt must not hold +, # or NUL, nor be over 1000 bytes")
     tls = parts.scheme == "mqtts"
     if authorities is not None and not tls:
@@ -67,8 +69,20 @@ def parse_address(
     password = unquote(parts.password) if parts.password else _kept_password(password_file)
     if password is not None and user is None:
         raise UsageError("the MQTT password needs a user: mqtt://USER@HOST")
+    for part, text in {"topic": topic, "user": user or "", "password": password or ""}.items():
+        if not _encodes(text, "utf-8"):
+            raise UsageError(f"the {part} of --mqtt is not UTF-8")
     address = (parts.hostname, port or PORTS[parts.scheme], tls, topic)
     return Address(*address, user, password, authorities)
+
+
+def _encodes(text: str, encoding: str) -> bool:
+    """Whether a text can be sent; what cannot would end a thread of paho's."""
+    try:
+        text.encode(encoding)
+    except UnicodeError:
+        return False
+    return True
 
 
 def _kept_password(file: Path | None) -> str | None:

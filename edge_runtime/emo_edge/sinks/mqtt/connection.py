@@ -183,4 +183,6 @@ def _client(address: Address) -> Client:
 
 
 def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    # The name of a file need not be UTF-8, and a message must be; JSON knows the escapes.
+    return text.encode("utf-8", "backslashreplace").decode()
