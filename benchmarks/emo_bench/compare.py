@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -88,7 +88,8 @@ def compare(
 
     Raises:
         UsageError: times of different machines, unless `across_machines`.
-        DataError: nothing in common, or scores on other faces.
+        DataError: nothing in common, scores on other faces, or results of the same name of which
+            one file has more than the other.
     """
     changes: list[Change] = []
     lost: list[str] = []
@@ -156,11 +157,27 @@ def _key(kind: str, result: Result) -> str:
 
 
 def _pairs(old: Outcome, new: Outcome) -> tuple[list[tuple[str, Result, Result]], list[str]]:
-    earlier = {_key(old.kind, result): result for result in old.results}
-    later = {_key(new.kind, result): result for result in new.results}
-    pairs = [(key, earlier[key], later[key]) for key in earlier if key in later]
+    """Pair results by their names; those of the same name in the order in which they stand."""
+    earlier, later = _by_key(old), _by_key(new)
+    pairs: list[tuple[str, Result, Result]] = []
+    for key in (key for key in earlier if key in later):
+        a, b = len(earlier[key]), len(later[key])
+        if a != b:
+            raise DataError(
+                f"{old.kind} of {key}: {a} in the first file, {b} in the second, and nothing tells "
+                "which belong together; give files of the same name other names"
+            )
+        names = [key] if a == 1 else [f"{key} ({number} of {a})" for number in range(1, a + 1)]
+        pairs += zip(names, earlier[key], later[key], strict=True)
     lost = [f"{old.kind} of {key}: not in the second file" for key in earlier if key not in later]
     return pairs, lost
+
+
+def _by_key(outcome: Outcome) -> dict[str, list[Result]]:
+    found: dict[str, list[Result]] = {}
+    for result in outcome.results:
+        found.setdefault(_key(outcome.kind, result), []).append(result)
+    return found
 
 
 def _latency(subject: str, before: Result, after: Result, allowed: Allowed) -> list[Change]:
@@ -218,9 +235,10 @@ def ratio_interval(before: Result, after: Result) -> tuple[float, float]:
 def _resampled(result: Result, rng: np.random.Generator) -> NDArray[np.float64]:
     blocks = np.array(result["block_medians"], float)
     processes = len(result["process_medians"])
-    clusters: Sequence[NDArray[np.float64]] = (
-        np.array_split(blocks, processes) if processes > 1 else blocks[:, None].tolist()
-    )
-    table = np.array(clusters)
+    clusters = np.array_split(blocks, processes if processes > 1 else len(blocks))
+    # A process of very few runs has fewer blocks than the others: NaN stands where it has none.
+    table = np.full((len(clusters), max(map(len, clusters))), np.nan)
+    for row, cluster in zip(table, clusters, strict=True):
+        row[: len(cluster)] = cluster
     chosen = rng.integers(0, len(table), (RESAMPLES, len(table)))
-    return np.asarray(np.median(table[chosen].reshape(RESAMPLES, -1), axis=1))
+    return np.asarray(np.nanmedian(table[chosen].reshape(RESAMPLES, -1), axis=1))

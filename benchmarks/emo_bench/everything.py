@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emo_bench.results import Outcome, read
+from emo_edge.artifacts import require_writable
 from emo_edge.errors import DataError, UsageError
 from emo_edge.messages import say, warn
 from emo_edge.runfolder import EVALUATION, SPEC
@@ -41,9 +42,15 @@ class Wanted:
 
 
 def run_all(wanted: Wanted) -> tuple[list[Outcome], int]:
-    """Run the benchmarks; return what they found, and the first exit code that is not 0."""
+    """Run the benchmarks; return what they found, and the first exit code that is not 0.
+
+    Raises:
+        UsageError: a report that is there already, or nothing to measure.
+        OutputError: no report can be written there.
+    """
     if wanted.report.exists():
         raise UsageError(f"{wanted.report} exists; choose another --report, or remove it")
+    require_writable(wanted.report)
     steps = list(_steps(wanted))
     if not steps:
         raise UsageError(

@@ -14,6 +14,7 @@ import pytest
 
 from emo_bench.accuracy.corruptions import CORRUPTIONS
 from emo_bench.accuracy.paired import unpack_hits
+from emo_bench.cli import app
 from emo_edge.artifacts import sha256
 from emo_edge.modelfile import pack, read_model
 from emo_edge.spec import ModelSpec
@@ -21,6 +22,7 @@ from emo_train.data.fer2013 import FER_LABELS, FERPLUS_LABELS, VOTE_COLUMNS
 from emo_train.synthetic import EXPRESSIONS, write_dataset
 from running import ASSETS, assert_done, assert_refused, call, draw_faces, run
 
+TWO = np.zeros((2, 48, 48), np.uint8)
 INT8, FLOAT32 = ASSETS / "drawn-int8.tflite", ASSETS / "drawn-float32.tflite"
 
 # The runtime alone, by its own documentation: nothing of emo-toolkit is imported.
@@ -83,6 +85,15 @@ def test_a_result_says_what_was_scored_on_what(test_split: Path, tmp_path: Path)
     assert protocol["input"] == [48, 48, "grey"]
     assert protocol["copies_looked_for_in"] == "the training split of the data"
     assert result["runtime"].startswith("tflite_runtime")
+
+
+def test_where_no_training_face_is_known_none_is_counted(test_split: Path, tmp_path: Path) -> None:
+    out = tmp_path / "accuracy.json"
+    options = ("--data", test_split / "test", "--json", out)
+    assert_done(call(app, "accuracy", INT8, *options))
+    (result,) = json.loads(out.read_text())["results"]
+    assert result["protocol"]["copies_looked_for_in"] is None
+    assert "training_copies" not in result
 
 
 def plain(folder: Path) -> Path:
@@ -190,9 +201,10 @@ def test_pictures_of_other_classes_are_refused(tmp_path: Path) -> None:
     assert_refused(outcome, 3, "bored")
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    outcome = run("emo-bench", "accuracy", INT8, "--data", tmp_path / "nowhere")
-    assert_refused(outcome, 3, "does not exist")
+@pytest.mark.parametrize("labels", ["auto", "ferplus"])
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path, labels: str) -> None:
+    options = ("--data", tmp_path / "nowhere", "--labels", labels)
+    assert_refused(call(app, "accuracy", INT8, *options), 3, "does not exist")
 
 
 def test_training_faces_that_are_not_there_are_refused(test_split: Path, tmp_path: Path) -> None:
@@ -247,8 +259,6 @@ def untrained(path: Path, labels: tuple[str, ...]) -> Path:
 def test_a_fer2013_folder_is_scored_by_the_labels_of_the_model(
     tmp_path: Path, labels: tuple[str, ...], images: int, scored_on: str
 ) -> None:
-    from emo_bench.cli import app
-
     model, out = untrained(tmp_path / "model.tflite", labels), tmp_path / "accuracy.json"
     data = fer2013(tmp_path / "fer2013")
     assert_done(call(app, "accuracy", model, "--data", data, "--json", out))
@@ -301,8 +311,6 @@ def test_fer2013_as_npz_is_scored_by_the_protocol_of_its_labels(
     images: int,
     copies: int,
 ) -> None:
-    from emo_bench.cli import app
-
     model, out = untrained(tmp_path / "model.tflite", labels), tmp_path / "accuracy.json"
     assert_done(call(app, "accuracy", model, "--data", fer_npz, *options, "--json", out))
     (result,) = json.loads(out.read_text())["results"]
@@ -323,25 +331,61 @@ def test_any_npz_that_training_reads_is_scored(tmp_path: Path) -> None:
     assert json.loads(out.read_text())["results"][0]["images"] == 5
 
 
+def test_coloured_copies_are_found_in_an_npz_of_training_faces(tmp_path: Path) -> None:
+    faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48, 3)).astype(np.uint8)
+    names = np.array(EXPRESSIONS)
+    data = npz(tmp_path / "faces.npz", x_test=faces, y_test=np.arange(5), class_names=names)
+    npz(tmp_path / "training.npz", images=faces[:2])
+    out = tmp_path / "accuracy.json"
+    assert_done(run("emo-bench", "accuracy", INT8, "--data", data, "--json", out))
+    copies = json.loads(out.read_text())["results"][0]["training_copies"]
+    assert (copies["copies"]["images"], copies["others"]["images"]) == (2, 3)
+
+
+@pytest.fixture(scope="module")
+def fer_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("fer") / "model.tflite", FER_LABELS)
+
+
+@pytest.fixture(scope="module")
+def ferplus_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained(tmp_path_factory.mktemp("ferplus") / "model.tflite", FERPLUS_LABELS)
+
+
+@pytest.mark.parametrize("labels", [[3, -1], [3, 7], ["happy", "sad"], [[3], [3]]])
+def test_labels_that_are_not_those_of_fer2013_are_refused(
+    fer_model: Path, tmp_path: Path, labels: list[object]
+) -> None:
+    data = npz(tmp_path / "publictest.npz", images=TWO, labels=labels)
+    outcome = call(app, "accuracy", fer_model, "--data", data)
+    assert_refused(outcome, 3, "not those of FER2013")
+
+
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
         ({}, ["publictest.npz", "cannot read"]),
         ({"images": np.zeros((2, 48, 48), np.float32)}, ["no `images` uint8"]),
-        ({"images": np.zeros((2, 48, 48), np.uint8)}, ["has no ferplus"]),
-        ({"pixels": np.zeros((2, 48, 48, 1), np.uint8)}, ["not labelled"]),
+        ({"images": TWO}, ["has no ferplus"]),
+        ({"images": TWO, "ferplus": np.zeros((2, 5), np.uint8)}, ["FER+ votes are uint8(2, 5)"]),
+        ({"images": TWO, "ferplus": np.zeros((2, 10), np.uint8)}, ["no face that scores"]),
+        ({"images": np.zeros((2, 48, 48, 2), np.uint8)}, ["2 channels"]),
+        ({"pixels": TWO[..., None]}, ["not labelled"]),
+        ({"pixels": TWO[..., None], "truth": [0, -1]}, ["not labelled"]),
+        ({"pixels": TWO[..., None], "truth": [0, 8]}, ["not labelled"]),
+        ({"pixels": TWO[..., None], "truth": ["happy", "sad"]}, ["not labelled"]),
+        ({"pixels": TWO[:0, ..., None], "truth": np.zeros(0, int)}, ["no face that scores"]),
         ({"pixels": np.zeros((2, 32, 32, 1), np.uint8)}, ["no `pixels` uint8[N,48,48"]),
     ],
 )
 def test_an_npz_that_cannot_score_is_refused(
-    tmp_path: Path, arrays: dict[str, object], words: list[str]
+    ferplus_model: Path, tmp_path: Path, arrays: dict[str, object], words: list[str]
 ) -> None:
     path = tmp_path / "publictest.npz"
     path.write_bytes(b"no archive")
     if arrays:
         npz(path, **arrays)
-    model = untrained(tmp_path / "model.tflite", FERPLUS_LABELS)
-    outcome = run("emo-bench", "accuracy", model, "--data", path)
+    outcome = call(app, "accuracy", ferplus_model, "--data", path)
     assert_refused(outcome, 3, *words)
 
 
@@ -390,6 +434,38 @@ def test_a_run_folder_is_scored_as_keras(keras_run: tuple[Path, float], tmp_path
     assert (result["model"], result["images"], result["top1"]) == ("mine", 20, top1)
     assert result["runtime"].startswith("keras 3")
     assert result["protocol"]["scored_on"] == "test split"
+
+
+def trained(digest: str, *, keep: bool = False) -> ModelSpec:
+    """Return a spec as emo-train leaves it: `digest` is of the splits, copies kept or not."""
+    recipe = {"seed": 0, "keep_duplicates": keep}
+    training = {"recipe": recipe, "metrics": {"data": {"sha256": digest}}}
+    return ModelSpec(tuple(EXPRESSIONS), 48, 48, training=training)
+
+
+@pytest.mark.parametrize(
+    ("run_of", "name", "looked_in"),
+    [
+        (trained("a"), "evaluation.npz", "the training split of the run"),
+        (trained("a", keep=True), "evaluation.npz", None),
+        (trained("b"), "evaluation.npz", None),
+        (None, "evaluation.npz", None),
+        (trained("a"), "calibration.npz", None),
+    ],
+    ids=["its own", "copies kept", "of another run", "of no run", "training faces"],
+)
+def test_a_run_took_out_the_copies_of_its_own_training_faces_alone(
+    tmp_path: Path, run_of: ModelSpec | None, name: str, looked_in: str | None
+) -> None:
+    if run_of is not None:
+        (tmp_path / "spec.json").write_text(json.dumps(run_of.to_json()))
+    data = npz(tmp_path / name, pixels=TWO[..., None], truth=[0, 1])
+    model, out = tmp_path / "model.tflite", tmp_path / "accuracy.json"
+    model.write_bytes(pack(read_model(INT8).flatbuffer, trained("a")))
+    assert_done(call(app, "accuracy", model, "--data", data, "--json", out))
+    (result,) = json.loads(out.read_text())["results"]
+    assert result["protocol"]["copies_looked_for_in"] == looked_in
+    assert ("training_copies" in result) == (looked_in is not None)
 
 
 def test_a_keras_model_of_elsewhere_needs_labels(

@@ -96,6 +96,13 @@ def test_the_interval_of_a_ratio_holds_the_ratio() -> None:
     assert low < 2.0 < high
 
 
+def test_a_process_of_few_runs_has_a_say_in_the_interval() -> None:
+    short, slower = latency(), latency(1.2)
+    del short["block_medians"][-3:]  # its last process made one run
+    low, high = ratio_interval(short, slower)
+    assert low < 1.2 < high
+
+
 @pytest.mark.parametrize(
     ("wrong", "allowed", "code"),
     [(40, "0.5", 0), (42, "0.5", 0), (43, "0.5", 10), (43, "0.8", 0), (30, "0", 0)],
@@ -159,6 +166,23 @@ def test_failures_alone_are_a_regression_wherever_they_are_kept(tmp_path: Path) 
     whole = outcome(ALL, before.to_json())
     whole.failures.append(failure)
     assert_refused(judged(tmp_path, before, whole), 10, "m.tflite failed")
+
+
+def test_results_of_the_same_name_are_paired_in_their_order(tmp_path: Path) -> None:
+    before = outcome("latency", latency(), latency(3.0))
+    ended = judged(tmp_path, before, outcome("latency", latency(1.5), latency(3.0)))
+    assert_refused(ended, 10, "m.tflite, tflite_runtime, 1 thread (1 of 2): median")
+    assert "(2 of 2)" not in ended.stderr
+    assert_done(judged(tmp_path, before, before))
+
+
+@pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
+def test_results_of_the_same_name_that_cannot_be_paired_are_refused(
+    tmp_path: Path, before: int, after: int
+) -> None:
+    a, b = (outcome("latency", *[latency()] * count) for count in (before, after))
+    words = (f"{before} in the first file, {after} in the second", "m.tflite")
+    assert_refused(judged(tmp_path, a, b), 3, *words)
 
 
 def test_files_without_anything_in_common_are_refused(tmp_path: Path) -> None:

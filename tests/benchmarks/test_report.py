@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from emo_bench.cli import app
 from emo_bench.grids import Grid, html, markdown
 from emo_bench.results import parts, read
 from emo_edge.runfolder import EVALUATION
 from emo_edge.spec import ModelSpec
 from emo_train.synthetic import EXPRESSIONS, write_video
-from running import ASSETS, Outcome, assert_done, assert_refused, draw_faces, run
+from running import ASSETS, Outcome, assert_done, assert_refused, call, draw_faces, run
 
 INT8, FLOAT32 = ASSETS / "drawn-int8.tflite", ASSETS / "drawn-float32.tflite"
 QUICK = ("--backends", "tflite_runtime", "--seconds", "0")
@@ -107,6 +108,13 @@ def test_an_existing_report_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     assert_refused(run("emo-bench", "all", INT8, "--report", tmp_path), 2, "exists")
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_report_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = call(app, "all", INT8, "--report", tmp_path / "file" / "report")
+    assert_refused(ended, 8, "cannot write", "report")
+    assert "[1/" not in ended.stderr
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -194,6 +194,30 @@ def test_arrays_that_cannot_be_used_are_refused(
         load(tmp_path / "data")
 
 
+@pytest.mark.parametrize(
+    ("votes", "message"),
+    [
+        (np.zeros((20, 9), np.uint8), r"test\.npz, test: FER\+ votes are uint8\(20, 9\)"),
+        (np.zeros((19, 10), np.uint8), r"not whole numbers \(20, 10\)"),
+        (np.full((20, 10), 0.5), "are float64"),
+        (None, r"test\.npz holds no FER\+ votes .* for test"),
+    ],
+)
+def test_votes_must_be_those_of_the_images_in_every_split(
+    tmp_path: Path, votes: NDArray[Any] | None, message: str
+) -> None:
+    faces = {"images": noise(20, 48, 48), "labels": TEN}
+    write(tmp_path / "train.npz", **faces, ferplus=np.full((20, 10), 2))
+    write(tmp_path / "test.npz", **faces, **({} if votes is None else {"ferplus": votes}))
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, "ferplus")
+
+
+def test_data_that_are_not_there_are_missed_before_their_labels(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone does not exist"):
+        open_layout(tmp_path / "gone", "ferplus")
+
+
 def test_votes_that_are_not_there_cannot_label(tmp_path: Path) -> None:
     write(tmp_path / "faces.npz", images=noise(20, 48, 48), labels=TEN)
     with pytest.raises(DataError, match="no FER\\+ votes"):

@@ -289,18 +289,20 @@ def test_unusable_data_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("splits", "scored"),
+    ("splits", "scored", "looked_in"),
     [
-        (("train", "val", "test"), "test"),
-        (("train", "val"), "validation"),
-        (("train",), "all pictures"),
+        (("train", "val", "test"), "test", "the training split of the data"),
+        (("train", "val"), "validation", "the training split of the data"),
+        (("train",), "all pictures", None),
+        (("test",), "test", None),
     ],
 )
 def test_a_finished_model_is_scored_on_the_most_independent_split(
-    tmp_path: Path, splits: tuple[str, ...], scored: str
+    tmp_path: Path, splits: tuple[str, ...], scored: str, looked_in: str | None
 ) -> None:
     draw_splits(tmp_path, *splits)
-    evaluation = load_evaluation(tmp_path, spec_for(tmp_path))
+    evaluation = load_evaluation(tmp_path, ModelSpec(("happy", "sad"), 48, 48))
+    assert evaluation.looked_in == looked_in
     assert evaluation.origin.removesuffix(" split") == scored
     assert {Path(face).parts[0] for face in evaluation.faces.names} == {splits[-1]}
     assert len(evaluation.faces) == 8
@@ -327,6 +329,22 @@ def test_a_tree_that_a_model_was_trained_on_scores_by_its_test_part_alone(tmp_pa
     assert load_evaluation(tmp_path, own).faces.names == dataset.splits["test"].names
     another = dataclasses.replace(own, training={**training, "recipe": {"seed": 4}})
     assert load_evaluation(tmp_path, another).origin == "all pictures"
+
+
+def test_copies_that_a_recipe_kept_are_found_again(tmp_path: Path) -> None:
+    draw_tree(tmp_path)
+    for picture in sorted((tmp_path / "sad").iterdir()):
+        shutil.copy(picture, picture.with_stem(f"copy-of-{picture.stem}"))
+    spec = spec_for(tmp_path)
+    dataset = prepare_splits(open_layout(tmp_path), spec, seed=3, keep_duplicates=True)
+    metrics = {"data": {"sha256": dataset.fingerprint()}}
+    training = {"recipe": {"seed": 3, "keep_duplicates": True}, "metrics": metrics}
+    evaluation = load_evaluation(tmp_path, dataclasses.replace(spec, training=training))
+    trained_on = {face.tobytes() for face in dataset.splits["train"].pixels}
+    copies = [face.tobytes() in trained_on for face in evaluation.faces.pixels]
+    assert any(copies)
+    assert evaluation.seen.tolist() == copies
+    assert evaluation.looked_in == "the training split of the data"
 
 
 def test_a_training_folder_alone_scores_by_the_validation_faces_dealt_from_it(

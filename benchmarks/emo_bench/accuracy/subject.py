@@ -108,15 +108,19 @@ def _keras_subject(path: Path, name: str, given: Given) -> Subject:
     require_extra("workstation", "tensorflow", "keras")
     beside = path.with_name(SPEC)
     if beside.is_file():
-        try:
-            spec = ModelSpec.from_json(beside.read_bytes())
-        except OSError as error:
-            raise DataError(f"cannot read {beside}: {error.strerror or error}") from error
-        return Subject(path, name, spec, Given())
+        return Subject(path, name, read_spec(beside), Given())
     if given.labels is None:
         raise UsageError(f"{path} lies in no run folder: give --model-labels FILE")
     described = in_own_process(KERAS_CHILD, _task(path, given))
     return Subject(path, name, ModelSpec.from_json(described["spec"]), given)
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Return the spec.json of a run folder; raises `DataError` or `ModelError`."""
+    try:
+        return ModelSpec.from_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _ask_keras(subject: Subject, pixels: Image) -> tuple[Probabilities, str]:

@@ -15,12 +15,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_bench.accuracy.subject import read_spec
 from emo_edge.contract import prepare
 from emo_edge.errors import DataError, UsageError
 from emo_edge.faces import UNREADABLE, Faces, load_tree, one_hot, require_folder
+from emo_edge.runfolder import EVALUATION, SPEC
 from emo_edge.spec import ModelSpec
 from emo_train.data import Evaluation, copies, load_evaluation
-from emo_train.data.arrays import CLASS_NAMES
+from emo_train.data.arrays import CLASS_NAMES, whole_votes
 from emo_train.data.fer2013 import (
     FER_LABELS,
     PIXELS,
@@ -43,7 +45,7 @@ class Trial:
         faces: Prepared by the model's contract.
         origin: What they are, for the protocol.
         seen: bool[N], which of them are copies of training faces.
-        looked_in: Where copies were looked for; None if there was no training split to look in.
+        looked_in: Where copies were looked for; None if they were not, or nobody knows.
     """
 
     faces: Faces
@@ -74,8 +76,7 @@ class Trials:
 
         Raises `UsageError` if its labels are others, `DataError` if the data cannot be used.
         """
-        trained_on = str(spec.training.get("metrics", {}).get("data", {}).get("sha256"))
-        key = (spec.labels, spec.input_shape, spec.colour, spec.crop_margin, trained_on)
+        key = (spec.labels, spec.input_shape, spec.colour, spec.crop_margin, _trained_on(spec))
         if key not in self._loaded:
             self._loaded[key] = self._load(spec)
         return self._loaded[key]
@@ -89,8 +90,11 @@ class Trials:
             found = load_evaluation(self._data, canonical)
             trial = _in_order(_trial(found), canonical.labels, spec.labels)
         else:
+            require_folder(self._data)
             self._refuse_kind()
             trial = _trial(load_evaluation(self._data, spec))
+        if not len(trial.faces):
+            raise DataError(f"{self._data} holds no face that scores")
         return self._compared(trial, spec)
 
     def _kind(self, spec: ModelSpec) -> LabelKind:
@@ -136,7 +140,13 @@ class Trials:
 
 
 def _trial(found: Evaluation) -> Trial:
-    return Trial(found.faces, found.origin, found.seen, "the training split of the data")
+    return Trial(found.faces, found.origin, found.seen, found.looked_in)
+
+
+def _trained_on(spec: ModelSpec) -> str | None:
+    """Return the fingerprint of the splits that a model was trained with."""
+    digest = spec.training.get("metrics", {}).get("data", {}).get("sha256")
+    return None if digest is None else str(digest)
 
 
 def _in_order(trial: Trial, ours: tuple[str, ...], theirs: tuple[str, ...]) -> Trial:
@@ -160,27 +170,41 @@ def _fer2013(
     needed = "labels" if kind == "fer" else "ferplus"
     faces = _prepared(path, arrays, spec)
     given = arrays.get(needed)
-    if given is None or len(given) != len(faces):
+    if given is None or given.shape[:1] != (len(faces),):
         raise DataError(f"{path} has no {needed} for its {len(faces)} images")
     if kind == "fer":
-        if given.ndim != 1 or given.max() >= len(FER_LABELS):
+        if not _are_classes(given, len(faces), len(FER_LABELS)):
             raise DataError(f"the labels in {path} are not those of FER2013")
         targets, scores = (
             one_hot(given.astype(np.int64), len(FER_LABELS)),
             np.ones(len(faces), bool),
         )
     else:
-        targets, _, scores = ferplus_targets(given.astype(np.int64))
+        targets, _, scores = ferplus_targets(whole_votes(given, len(faces), str(path)))
     columns = [fer_labels(kind).index(label) for label in spec.labels]
     return replace(faces, targets=targets[:, columns]), scores
+
+
+def _are_classes(given: NDArray[Any], faces: int, classes: int) -> bool:
+    """Whether these are whole numbers from 0 to below `classes`, one of each face.
+
+    One below 0 would count from the last class without a word. There must be faces.
+    """
+    if given.shape != (faces,) or given.dtype.kind not in "iu":
+        return False
+    return bool(given.min() >= 0 and given.max() < classes)
 
 
 def _prepared(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec) -> Faces:
     """Return the images of an .npz through the contract, without targets."""
     images = arrays.get("images")
-    if images is None or images.dtype != np.uint8 or images.ndim not in (3, 4) or not len(images):
+    if images is None or images.dtype != np.uint8 or images.ndim not in (3, 4) or not images.size:
         raise DataError(f"{path} holds no `images` uint8[N,height,width]")
-    pixels = np.concatenate([prepare(image, spec) for image in images])
+    if images.shape[3:] not in ((), (1,), (3,)):
+        raise DataError(f"{path} holds images of {images.shape[3]} channels, not of 1 or 3")
+    if images.shape[3:] == (3,):  # R, G, B, as emo-train reads them; `prepare` takes BGR
+        images = images[..., ::-1]
+    pixels = np.concatenate([prepare(np.ascontiguousarray(image), spec) for image in images])
     rows = arrays.get("row", np.arange(len(images)))
     names = tuple(f"{path.stem}:{row}" for row in rows)
     return Faces(pixels, np.zeros((len(images), len(spec.labels)), np.float32), names)
@@ -190,11 +214,28 @@ def _run_evaluation(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelS
     pixels, truth = arrays.get("pixels"), arrays.get("truth")
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:]:
         raise DataError(f"{path} holds no `pixels` uint8[N,{spec.height},{spec.width},...]")
-    if truth is None or truth.shape != pixels.shape[:1] or truth.max() >= len(spec.labels):
+    if not len(pixels):
+        raise DataError(f"{path} holds no face that scores")
+    if truth is None or not _are_classes(truth, len(pixels), len(spec.labels)):
         raise DataError(f"{path} is not labelled: it holds no `truth` that fits its faces")
     names = arrays.get("names", np.arange(len(pixels)))
     targets = one_hot(truth.astype(np.int64), len(spec.labels))
     faces = Faces(pixels, targets, tuple(map(str, names)))
     origin = f"{arrays['split']} split" if "split" in arrays else path.name
-    # emo-train took copies of training faces out already.
-    return Trial(faces, origin, np.zeros(len(faces), bool), "the training split of the run")
+    return Trial(faces, origin, np.zeros(len(faces), bool), _searched_by_run(path, spec))
+
+
+def _searched_by_run(path: Path, spec: ModelSpec) -> str | None:
+    """Return where emo-train looked for copies of these faces, and took all out.
+
+    None if it kept them, if the model was trained with other splits than those of the run that the
+    faces lie in, or if they lie in none: then nothing is known of copies.
+    """
+    beside = path.with_name(SPEC)
+    if path.name != EVALUATION or not beside.is_file():
+        return None
+    run = read_spec(beside)
+    if _trained_on(run) is None or _trained_on(run) != _trained_on(spec):
+        return None
+    kept = run.training.get("recipe", {}).get("keep_duplicates", False)
+    return None if kept else "the training split of the run"

@@ -13,6 +13,7 @@ from emo_bench.commands.options import (
     JsonOption,
     ModelLabelsOption,
     finish,
+    require_places,
 )
 from emo_edge.commands import guarded, require_extra
 
@@ -51,6 +52,7 @@ def accuracy(
 ) -> None:
     """Score models on labelled face crops: the test split where there is one."""
     require_extra("workstation", "rich")
+    require_places(json_file)
     from emo_bench.accuracy.measure import Accuracy
     from emo_bench.accuracy.subject import Given
     from emo_bench.accuracy.trial import Trials

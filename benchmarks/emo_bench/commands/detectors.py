@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.commands.options import JsonOption, finish
+from emo_bench.commands.options import JsonOption, finish, require_places
 from emo_edge.commands import guarded, require_extra
 
 
@@ -30,6 +30,7 @@ def detectors(
 ) -> None:
     """Score and time face detectors: recall, false positives, CPU time."""
     require_extra("workstation", "rich")
+    require_places(json_file)
     from emo_bench.boxes import read_boxes
     from emo_bench.detectors import measure
     from emo_bench.results import Job, measure_all

@@ -14,6 +14,7 @@ from emo_bench.commands.options import (
     ModelLabelsOption,
     Models,
     finish,
+    require_places,
 )
 from emo_edge.commands import guarded, require_extra
 
@@ -49,6 +50,7 @@ def latency(
 ) -> None:
     """Time one face: steady state, cold start, memory, stages; every point in its own processes."""
     require_extra("workstation", "rich")
+    require_places(json_file)
     import tempfile
 
     from emo_bench.latency.measure import MLPERF_SECONDS, Task, measure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from emo_edge.artifacts import require_writable
 from emo_edge.messages import warn
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ InputRangeOption = Annotated[
     typer.Option(help="What pixels 0 and 255 become for a plain .tflite, e.g. -1 1."),
 ]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results here too.")]
+
+
+def require_places(*files: Path | None) -> None:
+    """Raise `OutputError` if a file cannot be written: now, rather than after hours."""
+    for file in files:
+        if file is not None:
+            require_writable(file)
 
 
 def finish(

@@ -7,7 +7,13 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.commands.options import BackendOption, DetectorOption, JsonOption, finish
+from emo_bench.commands.options import (
+    BackendOption,
+    DetectorOption,
+    JsonOption,
+    finish,
+    require_places,
+)
 from emo_edge.commands import guarded, require_extra
 from emo_edge.shipped import DEFAULT
 
@@ -42,13 +48,11 @@ def pipeline(
 ) -> None:
     """Run the whole loop: frames a second, age of readings, CPU time by stage, memory over time."""
     require_extra("workstation", "rich", "matplotlib")
+    require_places(json_file, plot)
     from emo_bench.pipeline import Plan, measure
     from emo_bench.results import measure_all
-    from emo_edge.artifacts import require_writable
     from emo_edge.shipped import find_model
 
-    if plot is not None:
-        require_writable(plot)
     seconds = duration if soak is None else 3600 * soak
     plan = Plan(
         source,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emo_bench.commands.options import JsonOption, finish
+from emo_bench.commands.options import JsonOption, finish, require_places
 from emo_edge.commands import guarded
 from emo_train.commands.workstation import require_workstation
 
@@ -21,6 +21,7 @@ def training(
     json_file: JsonOption = None,
 ) -> None:
     """Compare training with no, with batched and with per-picture augmentation."""
+    require_places(json_file)
     require_workstation()
     from emo_bench.results import measure_all
     from emo_bench.training import measure

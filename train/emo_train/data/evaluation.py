@@ -20,6 +20,8 @@ from emo_train.data.layout import Layout
 from emo_train.data.reading import look, read
 from emo_train.data.recognise import open_layout
 
+TRAINING_SPLIT = "the training split of the data"
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -29,11 +31,13 @@ class Evaluation:
         faces: As they are: nothing is removed.
         origin: What they are, for the protocol.
         seen: bool[N], which of them are copies of training faces.
+        looked_in: Where copies were looked for; None if there was no training split to look in.
     """
 
     faces: Faces
     origin: str
     seen: NDArray[np.bool_]
+    looked_in: str | None
 
 
 def load_evaluation(root: Path, spec: ModelSpec) -> Evaluation:
@@ -50,19 +54,12 @@ def load_evaluation(root: Path, spec: ModelSpec) -> Evaluation:
         raise UsageError(f"the model's labels ({ours}) are not those of {layout.kind} ({theirs})")
     for name in ("test", "validation"):
         if name in layout.parts:
-            faces, seen = read(layout.parts[name], spec)
-            known = (
-                look(layout.parts["train"]).digests
-                if "train" in layout.parts
-                else np.array([], "S32")
-            )
-            return Evaluation(faces, layout.parts[name].origin, np.isin(seen.digests, known))
+            return _given_split(layout, name, spec)
     scored = _scored_split(layout, spec)
     if scored is not None:
-        faces, origin = scored
-        return Evaluation(faces, origin, np.zeros(len(faces), bool))
+        return scored
     faces, _ = read(layout.parts["train"], spec)
-    return Evaluation(faces, "all pictures", np.zeros(len(faces), bool))
+    return Evaluation(faces, "all pictures", np.zeros(len(faces), bool), None)
 
 
 def copies(faces: Faces, others: Sequence[Faces]) -> NDArray[np.bool_]:
@@ -71,11 +68,17 @@ def copies(faces: Faces, others: Sequence[Faces]) -> NDArray[np.bool_]:
     return np.array([sha256(pixels.tobytes()) in known for pixels in faces.pixels], bool)
 
 
-def _scored_split(layout: Layout, spec: ModelSpec) -> tuple[Faces, str] | None:
-    """Return the faces that scored the model's training, if it was trained on these very ones.
+def _given_split(layout: Layout, name: str, spec: ModelSpec) -> Evaluation:
+    faces, seen = read(layout.parts[name], spec)
+    origin = layout.parts[name].origin
+    if "train" not in layout.parts:
+        return Evaluation(faces, origin, np.zeros(len(faces), bool), None)
+    known = look(layout.parts["train"]).digests
+    return Evaluation(faces, origin, np.isin(seen.digests, known), TRAINING_SPLIT)
 
-    With them comes what they are, for the protocol.
-    """
+
+def _scored_split(layout: Layout, spec: ModelSpec) -> Evaluation | None:
+    """Return the faces that scored the model's training, if it was trained on these very ones."""
     if not spec.training:
         return None
     recipe: dict[str, Any] = spec.training["recipe"]
@@ -90,4 +93,6 @@ def _scored_split(layout: Layout, spec: ModelSpec) -> tuple[Faces, str] | None:
     if dataset.fingerprint() != spec.training["metrics"]["data"]["sha256"]:
         return None
     name = dataset.evaluation
-    return dataset.splits[name], f"{name} split of the training folder"
+    faces = dataset.splits[name]
+    seen = copies(faces, [dataset.splits["train"]])  # a recipe may have kept them
+    return Evaluation(faces, f"{name} split of the training folder", seen, TRAINING_SPLIT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from emo_edge.errors import DataError, UsageError
+from emo_edge.faces import require_folder
 from emo_train.data.arrays import holds_arrays, open_arrays
 from emo_train.data.fer2013 import LABEL_KINDS, LabelKind, fer_labels, is_fer2013, open_fer2013
 from emo_train.data.folders import open_folders
@@ -29,8 +30,9 @@ def open_layout(root: Path, kind: str = "auto", labels: tuple[str, ...] | None =
         return open_fer2013(root, wanted or "fer", scoring=labels is not None)
     if holds_arrays(root):
         return open_arrays(root, wanted, scoring=labels is not None, asked=kind != "auto")
-    if wanted is not None and kind != "auto":
-        raise UsageError(f"--labels is for FER2013 files; {root} holds no fer2013.csv")
     if root.is_file():
         raise DataError(f"{root} is not a folder or an .npz file")
+    require_folder(root)
+    if wanted is not None and kind != "auto":
+        raise UsageError(f"--labels is for FER2013 files; {root} holds no fer2013.csv")
     return open_folders(root, labels)
