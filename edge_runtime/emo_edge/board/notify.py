@@ -69,7 +69,9 @@ class Notifier:
         """Send without waiting; what could not be sent is tried again with the next beat."""
         assert self._socket is not None
         try:
-            self._socket.send("\n".join(lines).encode(), socket.MSG_DONTWAIT)
+            self._socket.send(
+                "\n".join(lines).encode(errors="backslashreplace"), socket.MSG_DONTWAIT
+            )
         except BlockingIOError:  # systemd is busy
             return False
         except OSError as error:

@@ -70,6 +70,14 @@ def test_ready_comes_with_the_first_beat_and_stopping_with_the_end(address: str)
         assert heard(listening) == []
 
 
+def test_a_status_that_is_not_utf8_is_told(tmp_path: Path) -> None:
+    address = path_of(tmp_path)
+    with systemd(address) as listening:
+        with closing(Notifier(lambda: "pictures/a\udcff", {"NOTIFY_SOCKET": address})) as told:
+            told.beat()
+        assert heard(listening)[0] == "READY=1\nSTATUS=pictures/a\\udcff"
+
+
 def test_the_watchdog_is_fed_at_half_its_time_and_only_by_beats(tmp_path: Path) -> None:
     clock, address = Clock(), path_of(tmp_path)
     with systemd(address) as listening:

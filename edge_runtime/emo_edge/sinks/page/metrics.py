@@ -48,7 +48,8 @@ def render(
         *_board(status["board"] or {}),
         *_process(),
     ]
-    return "".join(_text(family) for family in families).encode()
+    text = "".join(_text(family) for family in families)
+    return text.encode(errors="backslashreplace")  # the name of a file need not be UTF-8
 
 
 def _run(
