@@ -152,9 +152,7 @@ def run(
         require_writable(target)
     _warn_of_coarse_gate(len(subject.evaluation.pixels))
     if debug_layers:
-        _report_layers(
-            subject, (output or home / f"{subject.name}-int8").with_suffix(".layers.png")
-        )
+        _report_layers(subject, _layers_plot(output or home / f"{subject.name}-int8.tflite"))
     converted, failures = _convert_each(subject, plans)
     if converted:
         report.show(converted)
@@ -225,6 +223,11 @@ def _report_layers(subject: Subject, plot: Path) -> None:
         numbers = f"{error.channel_sqnr:7.1f} {error.sqnr:7.1f}"
         print(f"{numbers}  {error.operator:<18} {error.label}")
     say(f"drew {plot}")
+
+
+def _layers_plot(target: Path) -> Path:
+    """Return the plot beside a model file; its name may hold dots ("v1.2-int8.tflite")."""
+    return target.with_name(f"{target.name.removesuffix('.tflite')}.layers.png")
 
 
 def _pixel_type(name: str) -> PixelType:

@@ -22,6 +22,7 @@ from emo_edge.runfolder import CALIBRATION, CONFIG, EVALUATION, MODEL, SPEC
 from emo_edge.spec import ModelSpec
 
 RAW = (0.0, 255.0)
+ENDPOINT = "serving_default"
 
 
 @dataclass(frozen=True)
@@ -167,12 +168,17 @@ def load_keras(path: Path) -> keras.Model:
     """Load a .keras or .h5 file; raises `ModelError`, saying which custom layer it has."""
     try:
         return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # whatever Keras, HDF5 or zipfile raise for a file that is no model
         # Keras wraps the cause in the whole configuration of the model.
         unknown = re.search(r"Could not locate class '(\w+)'", str(error))
         if unknown:
             raise ModelError(
                 f"{path} has the custom layer {unknown[1]}: replace it by one of Keras' own"
+            ) from error
+        if "`Lambda` layer" in str(error):
+            raise ModelError(
+                f"{path} has a Lambda layer, Python code that Keras does not run from a file: "
+                "replace it by layers of Keras' own"
             ) from error
         raise ModelError(
             f"{path} is not a Keras model that can be read, or it is damaged"
@@ -180,15 +186,23 @@ def load_keras(path: Path) -> keras.Model:
 
 
 def _load_saved_model(path: Path) -> keras.Model:
-    layer = keras.layers.TFSMLayer(path, call_endpoint="serving_default")
-    shape = next(iter(layer.call_endpoint_fn.structured_input_signature[1].values())).shape
-    inputs = keras.Input(tuple(shape[1:]))
-    outputs = layer(inputs)
-    return keras.Model(inputs, next(iter(outputs.values())))
+    try:
+        layer = keras.layers.TFSMLayer(path, call_endpoint=ENDPOINT)
+        shape = next(iter(layer.call_endpoint_fn.structured_input_signature[1].values())).shape
+        inputs = keras.Input(tuple(shape[1:]))
+        outputs = layer(inputs)
+        return keras.Model(inputs, next(iter(outputs.values())))
+    except Exception as error:  # whatever TensorFlow raises for a folder that is none
+        raise ModelError(
+            f"{path} is not a SavedModel with the signature {ENDPOINT}, or it is damaged: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
 
 
 def spec_of(model: keras.Model, labels: tuple[str, ...], path: Path) -> ModelSpec:
     """Return what a model's shapes say of its contract; raises `ModelError` if they do not fit."""
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ModelError(f"{path} was saved before its layers knew their input: build it first")
     shape = tuple(model.input_shape)
     if len(shape) != 4 or None in shape[1:] or shape[3] not in (1, 3):
         raise ModelError(f"{path} takes {shape}; (?, height, width, 1 or 3) is needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,9 +147,39 @@ def an_empty_folder(model: Path, labels: Path) -> Path:
     return model.parent / "empty"
 
 
+def a_damaged_archive(model: Path, labels: Path) -> Path:
+    content = bytearray(model.read_bytes())
+    content[content.find(b"model.weights.h5") + 2000] ^= 255
+    model.write_bytes(content)
+    return model
+
+
+def a_lambda_layer(model: Path, labels: Path) -> Path:
+    net = a_net()
+    return saved(
+        keras.Model(net.inputs, keras.layers.Lambda(lambda x: x * 2)(net.outputs[0])), model
+    )
+
+
+def a_net_never_built(model: Path, labels: Path) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras warns of what is tried here
+        return saved(keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)]), model)
+
+
+def a_damaged_saved_model(model: Path, labels: Path) -> Path:
+    (model.parent / "folder").mkdir()
+    (model.parent / "folder" / "saved_model.pb").write_bytes(b"no protocol buffer")
+    return model.parent / "folder"
+
+
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
+        (a_damaged_archive, ModelError, "or it is damaged"),
+        (a_lambda_layer, ModelError, "has a Lambda layer"),
+        (a_net_never_built, ModelError, "build it first"),
+        (a_damaged_saved_model, ModelError, "is not a SavedModel"),
         (another_count_of_labels, ModelError, "there are 2 labels"),
         (no_keras_model, ModelError, "is not a Keras model that can be read"),
         (any_input_size, ModelError, "height, width"),
