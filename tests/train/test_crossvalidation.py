@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,18 @@ def test_an_interrupted_cross_validation_keeps_what_is_finished(validated: Path)
     assert metrics.read_bytes() == before
     assert first.stat().st_mtime_ns == stamp
     assert_refused(call(app, "--resume", validated), 2, "nothing to resume")
+
+
+def test_folds_of_pictures_that_changed_are_not_pooled(tmp_path: Path) -> None:
+    for seed, label in enumerate(("happy", "sad")):
+        draw_faces(tmp_path / "faces" / label, 12, seed=seed)
+    out = tmp_path / "run"
+    assert_done(call(app, "--data", tmp_path / "faces", "--out", out, *TINY))
+    (out / "metrics.json").unlink()
+    shutil.rmtree(out / "fold-2")
+    draw_faces(tmp_path / "faces" / "sad", 20, seed=7)
+    assert_refused(call(app, "--resume", out), 3, "changed since", str(out))
+    assert not (out / "fold-2").exists()
 
 
 def test_a_given_test_split_stays_apart(drawn: Path) -> None:

@@ -16,6 +16,8 @@ from emo_edge.metrics import wilson_interval
 from emo_edge.runfolder import CONFIG, METRICS, SPEC
 from emo_train import run, score_plots
 from emo_train.data import Layout
+from emo_train.loading import load_dataset
+from emo_train.run import FINGERPRINT
 
 SCORES = ("top1", "top2", "macro_precision", "macro_recall", "macro_f1", "r2", "ece")
 PLOT = "folds.png"
@@ -27,9 +29,10 @@ def cross_validate(
     """Train and score every fold of `config` into folder/fold-1 ..., and summarise them.
 
     Finished folds are taken as they are and an unfinished one goes on, so that an interrupted
-    cross-validation can be resumed.
+    cross-validation can be resumed. Raises `DataError` if the pictures changed meanwhile.
     """
-    write_json(folder / CONFIG, config)
+    # Folds of other pictures would be no folds: the whole has a fingerprint, as each of them has.
+    run.begin(folder, config, load_dataset(config, layout).fingerprint())
     folds = int(config["folds"])
     scores = []
     for number in range(1, folds + 1):
@@ -49,7 +52,8 @@ def _fold_config(place: Path, config: Mapping[str, Any], number: int) -> Mapping
     """Return a fold's configuration: what is there already if it began before."""
     if (place / CONFIG).exists():
         return dict(json.loads((place / CONFIG).read_text(encoding="utf-8")))
-    return {**config, "folds": None, "fold": [number, config["folds"]]}
+    shared = {name: value for name, value in config.items() if name != FINGERPRINT}
+    return {**shared, "folds": None, "fold": [number, config["folds"]]}
 
 
 def summarise(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -35,12 +35,15 @@ from emo_train.inspection import show_survey
 from emo_train.interrupts import Check, remembered_interrupts
 from emo_train.loading import load_dataset
 from emo_train.models import require_architecture, resolve_weights
+from emo_train.models.weights import IMAGENET, NONE
 from emo_train.optimizers import RATES
 from emo_train.recipe import Recipe
 from emo_train.records import write_samples
 from emo_train.report import write_report
 from emo_train.teachers import ensemble
 from emo_train.trainer import fit, forget_progress
+
+FINGERPRINT = "fingerprint"  # of the faces, in a configuration
 
 
 def configure(
@@ -60,6 +63,8 @@ def configure(
     if recipe.tensorboard:
         require_extra("workstation", "tensorflow", "tensorboard")
     weights = resolve_weights(recipe.architecture, recipe.weights)
+    if weights not in (NONE, IMAGENET):  # a resumed run may start in another folder
+        weights = str(Path(weights).resolve())
     layout = open_layout(cached(data, cache) if cache else data, recipe.labels)
     kind = str(layout.notes.get("fer2013_labels", recipe.labels))
     rate = recipe.learning_rate or RATES[recipe.optimizer]
@@ -142,7 +147,9 @@ def finish(
     write_json(run / METRICS, metrics)
     write_report(run, metrics, recipe)
     check()  # with its spec a run is finished
-    training = {"metrics": metrics, "recipe": config["recipe"]}
+    # Every model made of the run carries it: names, not where things lie on this machine.
+    named = {**config["recipe"], "weights": Path(recipe.weights).name}
+    training = {"metrics": metrics, "recipe": named}
     if config["fold"]:  # it says which faces are not to be scored again
         training["fold"] = config["fold"]
     write_json(run / SPEC, dataclasses.replace(evaluation.spec, training=training).to_json())
@@ -152,12 +159,12 @@ def finish(
 
 def begin(run: Path, config: Mapping[str, Any], fingerprint: str) -> None:
     """Write the configuration; refuse to go on with other data than the run began with."""
-    if config.get("fingerprint", fingerprint) != fingerprint:
+    if config.get(FINGERPRINT, fingerprint) != fingerprint:
         raise DataError(
             f"the pictures in {config['data']} changed since {run} began: put them back, or start "
             "a new run"
         )
-    write_json(run / CONFIG, {**config, "fingerprint": fingerprint})
+    write_json(run / CONFIG, {**config, FINGERPRINT: fingerprint})
 
 
 def plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:
