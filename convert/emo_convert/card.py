@@ -5,7 +5,7 @@ The headings are those of Mitchell et al. 2019, "Model Cards for Model Reporting
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -88,11 +88,13 @@ def _training_data(training: Mapping[str, Any]) -> str:
         return "Unknown: the model was not trained by emo-train."
     images = ", ".join(f"{count} {split}" for split, count in metrics["data"]["images"].items())
     recipe, averaged = training["recipe"], metrics["training"].get("averaged")
+    note = f" {metrics['data']['note']}" if "note" in metrics["data"] else ""
     mean = f" The mean of the weights of {len(averaged)} runs; of the last:" if averaged else ""
     return (
         f"Faces: {images}; labels: {metrics['protocol']['labels']}; SHA-256 of pixels and labels "
-        f"`{metrics['data']['sha256'][:16]}`.{mean} Architecture {recipe['architecture']}, "
+        f"`{metrics['data']['sha256'][:16]}`.{note}{mean} Architecture {recipe['architecture']}, "
         f"{recipe['epochs']} epochs, seed {recipe['seed']}.{_origin(recipe.get('weights', 'none'))}"
+        f"{_taught(metrics['training'].get('teachers', []))}"
     )
 
 
@@ -102,6 +104,11 @@ def _origin(weights: str) -> str:
         return ""
     known = "ImageNet" if weights == "imagenet" else f"`{PurePath(weights).name}`"
     return f" It began with the weights of {known}."
+
+
+def _taught(teachers: Sequence[str]) -> str:
+    """Name the runs whose answers stood beside the labels: what they knew is in the net too."""
+    return f" Taught by {', '.join(f'`{name}`' for name in teachers)}." if teachers else ""
 
 
 def _evaluation(training: Mapping[str, Any]) -> str:

@@ -25,7 +25,8 @@ class Sample:
     Attributes:
         pixels: uint8[N,height,width,channels], as `prepare` makes them.
         truth: int64[N] class indices; None where the faces are not labelled.
-        origin: For the records: a split, a folder or a file.
+        origin: For the records: a split, or the name of a folder or file. Never a whole path:
+            records travel inside the model, and folders say where the data of a person lie.
     """
 
     pixels: Image
@@ -36,11 +37,11 @@ class Sample:
 def read_given(path: Path, spec: ModelSpec) -> Sample:
     """Read faces from a folder of class folders, a folder of pictures, or an .npz."""
     if path.is_file():
-        return read_arrays(path, spec, str(path))
+        return read_arrays(path, spec, path.name)
     require_folder(path)
     if any((path / label).is_dir() for label in spec.labels):
         faces = load_tree(path, path, spec)
-        return Sample(faces.pixels, faces.truth, str(path))
+        return Sample(faces.pixels, faces.truth, path.resolve().name)
     # Labels that are not found must not silently become "not labelled".
     folders = sorted(p.name for p in path.iterdir() if p.is_dir() and any(pictures_in(p)))
     if folders:
@@ -51,7 +52,7 @@ def read_given(path: Path, spec: ModelSpec) -> Sample:
     pixels = [face for picture in sorted(pictures_in(path)) for face in _read(picture, spec)]
     if not pixels:
         raise DataError(f"{path} holds no readable pictures")
-    return Sample(np.concatenate(pixels), None, str(path))
+    return Sample(np.concatenate(pixels), None, path.resolve().name)
 
 
 def _read(picture: Path, spec: ModelSpec) -> list[Image]:

@@ -47,6 +47,14 @@ def test_the_card_names_the_weights_that_a_net_began_with(
     assert "/home/me" not in card
 
 
+def test_the_card_says_what_is_known_of_the_data_beside_its_size(models: dict[str, Path]) -> None:
+    spec = read_model(models["int8"]).spec
+    metrics = spec.training["metrics"]
+    noted = {**metrics, "data": {**metrics["data"], "note": "Half of them are drawn."}}
+    told = replace(spec, training={**spec.training, "metrics": noted})
+    assert "Half of them are drawn." in model_card("net.tflite", 1000, told, spec.conversion)
+
+
 def test_all_conversions_together_make_one_report_and_one_plot(models: dict[str, Path]) -> None:
     folder = models["int8"].parent
     report = json.loads((folder / "conversion.json").read_text(encoding="utf-8"))

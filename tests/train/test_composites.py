@@ -92,6 +92,10 @@ def test_the_folder_trains_a_student(module: ModuleType, data: Path, tmp_path: P
         assert (validation["ferplus"].argmax(axis=1) == np.arange(16) % 8).all()
     words = ["--labels", "ferplus-soft", "--architecture", "plain-micro", "--epochs", "1"]
     assert_done(call(app, "--data", out, *words, "--out", tmp_path / "student"))
+    # The card of every model made of it says so.
+    known = json.loads((tmp_path / "student" / "spec.json").read_text())["training"]["metrics"]
+    assert known["data"]["note"].startswith("Of the training faces 40 are composites of two")
+    assert "the teacher `run` answers. Those of the other 24 are" in known["data"]["note"]
 
 
 def test_the_same_seed_gives_the_same_faces(module: ModuleType) -> None:

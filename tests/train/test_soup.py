@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from emo_edge.modelfile import read_model
 from emo_train.cli import app
 from running import assert_done, assert_refused, call
 
@@ -17,9 +19,14 @@ TINY = ("--architecture", "plain-micro", "--batch-size", "8", "--epochs", "1")
 def again(tmp_path_factory: pytest.TempPathFactory, drawn: Path, run_folder: Path) -> Path:
     """A run that went on from `run_folder`."""
     out = tmp_path_factory.mktemp("again") / "run"
-    taught = ("--weights", run_folder, "--teacher", run_folder)
+    taught = ("--weights", os.path.relpath(run_folder), "--teacher", run_folder)
     assert_done(call(app, "--data", drawn, "--out", out, *TINY, *taught))
     return out
+
+
+def test_a_run_can_go_on_in_another_folder_than_it_began(again: Path, run_folder: Path) -> None:
+    config = json.loads((again / "config.json").read_text())
+    assert config["recipe"]["weights"] == str(run_folder.resolve())
 
 
 def weights(run: Path) -> list[np.ndarray]:
@@ -36,11 +43,16 @@ def test_the_mean_of_two_runs_is_a_run_that_can_be_converted(
     for mine, first, second in zip(weights(out), weights(run_folder), weights(again), strict=True):
         np.testing.assert_allclose(mine, (first + second) / 2, rtol=1e-6, atol=1e-7)
     training = json.loads((out / "metrics.json").read_text())["training"]
-    assert training["averaged"] == [str(run_folder), str(again)]
-    assert training["teachers"] == [str(run_folder)]
+    assert training["averaged"] == [run_folder.name, again.name]
+    assert training["teachers"] == [run_folder.name]
     loose = ("--max-drop", "100", "--max-class-drop", "100", "--min-agreement", "0")
     assert_done(call(converter, out, "--quantize", "fp16", *loose))
-    assert "The mean of the weights of 2 runs" in (out / "mean-fp16.md").read_text()
+    card, name = (out / "mean-fp16.md").read_text(), run_folder.name
+    assert "The mean of the weights of 2 runs" in card
+    assert f"It began with the weights of `{name}`. Taught by `{name}`." in card
+    # What travels with a model says nothing of where it was made.
+    spec = json.dumps(read_model(out / "mean-fp16.tflite").spec.to_json())
+    assert str(run_folder.parent) not in spec
 
 
 def test_runs_that_do_not_fit_are_refused(

@@ -49,7 +49,7 @@ def average(runs: Sequence[Path], out: Path, data: Path | None = None) -> dict[s
     if data:
         config["data"] = str(data.resolve())
     dataset = load_dataset(config)
-    notes = {"averaged": [str(run) for run in runs]}
+    notes = {"averaged": [run.resolve().name for run in runs]}
     last = json.loads((runs[-1] / METRICS).read_text(encoding="utf-8"))["training"]
     if "teachers" in last:
         notes["teachers"] = last["teachers"]

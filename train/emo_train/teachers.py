@@ -51,7 +51,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Averaged logits float32[N,n] of the training faces, and where they come from."""
+    """Averaged logits float32[N,n] of the training faces, and the names of the runs they are of."""
 
     logits: NDArray[np.float32]
     labels: tuple[str, ...]
@@ -133,7 +133,7 @@ def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teache
     if flip:
         logits = (logits + logits_of(model, faces.pixels[:, :, ::-1])) / 2
     identity = Identity.of(faces)
-    return Teacher(logits / spec.temperature, spec.labels, identity, (str(run),))
+    return Teacher(logits / spec.temperature, spec.labels, identity, (run.resolve().name,))
 
 
 def averaged(teachers: Sequence[tuple[Path, Teacher]]) -> Teacher:

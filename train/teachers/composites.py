@@ -82,9 +82,19 @@ def votes(shares: NDArray[Any]) -> NDArray[np.uint8]:
     return ballots
 
 
-def _write(path: Path, faces: Image, shares: NDArray[Any]) -> None:
+def _write(path: Path, faces: Image, shares: NDArray[Any], **more: str) -> None:
+    ballots, labels = votes(shares), shares.argmax(axis=1)
     with atomic_path(path) as temporary:
-        np.savez(temporary, images=faces, labels=shares.argmax(axis=1), ferplus=votes(shares))
+        np.savez(temporary, images=faces, labels=labels, ferplus=ballots, **more)
+
+
+def _note(faces: int, count: int, teacher: Path) -> str:
+    """Say on the cards of students what their faces are, and whose knowledge is in the labels."""
+    return (
+        f"Of the training faces {count} are composites of two others, which no one voted on: their "
+        f"labels are what the teacher `{teacher.resolve().name}` answers. Those of the other "
+        f"{faces} are half votes, half its answers."
+    )
 
 
 def _spec(run: Path) -> ModelSpec:
@@ -121,7 +131,8 @@ def main(
         shares = np.concatenate([(train.targets + ask(train.pixels)) / 2, ask(new)])
         out.mkdir(parents=True, exist_ok=True)
         _write(out / "val.npz", splits["validation"].pixels, splits["validation"].targets)
-        _write(out / "train.npz", np.concatenate([train.pixels, new]), shares)
+        note = _note(len(train), count, teacher)
+        _write(out / "train.npz", np.concatenate([train.pixels, new]), shares, note=note)
 
 
 if __name__ == "__main__":

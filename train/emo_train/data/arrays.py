@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from emo_edge.contract import Image
 from emo_edge.errors import DataError
 from emo_edge.faces import UNREADABLE, one_hot
-from emo_train.data.fer2013 import FER_LABELS, FERPLUS_LABELS, LabelKind, targets_of
+from emo_train.data.fer2013 import (
+    FER_LABELS,
+    FERPLUS_LABELS,
+    VOTE_COLUMNS,
+    LabelKind,
+    targets_of,
+)
 from emo_train.data.layout import Layout, Part
 
 IMAGES, LABELS, VOTES = ("x", "images", "data"), ("y", "labels", "targets"), ("ferplus",)
@@ -23,6 +29,7 @@ SPLIT_NAMES = {
     "test": ("test", "testing", "privatetest"),
 }
 LABELS_FILE = "labels.txt"
+NOTE = "note"
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -41,7 +48,8 @@ def open_arrays(
     or y_test, or one file per split (train.npz, test.npz ...), are its splits. Images are
     [N,H,W], [N,H,W,1] or [N,H,W,3] in the order R, G, B, of bytes or of floats 0-1 or 0-255. Labels
     are numbers, names or shares [N,n]. Class names stand in the file (`class_names`) or in a
-    labels.txt beside it; FER+ votes (`ferplus` [N,10]) are used as the FER+ protocol says.
+    labels.txt beside it; FER+ votes (`ferplus` [N,10]) are used as the FER+ protocol says. A text
+    `note` (whose faces they are, who labelled them) goes into the records and onto the model card.
 
     Args:
         root: File or folder.
@@ -55,8 +63,10 @@ def open_arrays(
     files = [root] if root.is_file() else sorted(root.glob("*.npz"))
     found: dict[str, tuple[str, Arrays]] = {}
     names: tuple[str, ...] | None = None
+    said: list[str] = []
     for file in files:
         arrays = _load(file)
+        said += [str(arrays.pop(NOTE))] if NOTE in arrays else []
         names = names or _class_names(file, arrays)
         for split, part in _splits(file, arrays, alone=len(files) == 1).items():
             if split in found:
@@ -77,8 +87,22 @@ def open_arrays(
     labels = read.learn(found[first][1]["labels"])
     parts = {split: read.part(split, name, part) for split, (name, part) in found.items()}
     notes = {"fer2013_labels": read.kind} if votes else {}
+    notes |= {NOTE: " ".join(said)} if said else {}
     given = votes or names is not None
     return Layout("NumPy arrays", labels, parts, whole, given, notes)
+
+
+def whole_votes(votes: NDArray[Any], images: int, where: str) -> NDArray[np.int64]:
+    """Return FER+ votes as int64[N,10].
+
+    Raises `DataError`, which begins with `where`, unless they are whole numbers, ten an image.
+    """
+    expected = (images, len(VOTE_COLUMNS))
+    if votes.shape != expected or votes.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: FER+ votes are {votes.dtype}{votes.shape}, not whole numbers {expected}"
+        )
+    return votes.astype(np.int64)
 
 
 def _load(file: Path) -> Arrays:
@@ -161,7 +185,9 @@ class _Labels:
             raise DataError(f"{file}: {len(images)} images, {len(labels)} labels in {split}")
         rows = np.arange(len(images))
         if self.votes and self.kind != "fer":
-            votes = arrays["votes"].astype(np.int64)
+            if "votes" not in arrays:
+                raise DataError(f"{file} holds no FER+ votes (an array ferplus) for {split}")
+            votes = whole_votes(arrays["votes"], len(images), f"{file}, {split}")
             targets, trains, scores = targets_of(votes, self.kind)
             rows = np.flatnonzero(trains if split == "train" else scores)
         else:
