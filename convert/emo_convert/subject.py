@@ -193,9 +193,9 @@ def _load_saved_model(path: Path) -> keras.Model:
         outputs = layer(inputs)
         return keras.Model(inputs, next(iter(outputs.values())))
     except Exception as error:  # whatever TensorFlow raises for a folder that is none
+        why = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"{path} is not a SavedModel with the signature {ENDPOINT}, or it is damaged: "
-            f"{str(error).splitlines()[0]}"
+            f"{path} is not a SavedModel with the signature {ENDPOINT}, or it is damaged: {why}"
         ) from error
 
 
