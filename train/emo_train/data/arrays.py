@@ -86,7 +86,7 @@ def open_arrays(
     first = "train" if "train" in found else next(iter(found))
     labels = read.learn(found[first][1]["labels"])
     parts = {split: read.part(split, name, part) for split, (name, part) in found.items()}
-    notes = {"fer2013_labels": read.kind} if votes else {}
+    notes: dict[str, object] = {"fer2013_labels": read.kind} if votes else {}
     notes |= {NOTE: " ".join(said)} if said else {}
     given = votes or names is not None
     return Layout("NumPy arrays", labels, parts, whole, given, notes)
