@@ -17,7 +17,6 @@ from emo_edge.runfolder import CONFIG, METRICS, SPEC
 from emo_train import run, score_plots
 from emo_train.data import Layout
 from emo_train.loading import load_dataset
-from emo_train.run import FINGERPRINT
 
 SCORES = ("top1", "top2", "macro_precision", "macro_recall", "macro_f1", "r2", "ece")
 PLOT = "folds.png"
@@ -52,7 +51,7 @@ def _fold_config(place: Path, config: Mapping[str, Any], number: int) -> Mapping
     """Return a fold's configuration: what is there already if it began before."""
     if (place / CONFIG).exists():
         return dict(json.loads((place / CONFIG).read_text(encoding="utf-8")))
-    shared = {name: value for name, value in config.items() if name != FINGERPRINT}
+    shared = {name: value for name, value in config.items() if name != "fingerprint"}
     return {**shared, "folds": None, "fold": [number, config["folds"]]}
 
 

@@ -43,8 +43,6 @@ from emo_train.report import write_report
 from emo_train.teachers import ensemble
 from emo_train.trainer import fit, forget_progress
 
-FINGERPRINT = "fingerprint"  # of the faces, in a configuration
-
 
 def configure(
     data: Path,
@@ -159,12 +157,12 @@ def finish(
 
 def begin(run: Path, config: Mapping[str, Any], fingerprint: str) -> None:
     """Write the configuration; refuse to go on with other data than the run began with."""
-    if config.get(FINGERPRINT, fingerprint) != fingerprint:
+    if config.get("fingerprint", fingerprint) != fingerprint:
         raise DataError(
             f"the pictures in {config['data']} changed since {run} began: put them back, or start "
             "a new run"
         )
-    write_json(run / CONFIG, {**config, FINGERPRINT: fingerprint})
+    write_json(run / CONFIG, {**config, "fingerprint": fingerprint})
 
 
 def plot_samples(run: Path, dataset: Dataset, recipe: Recipe) -> None:

@@ -17,23 +17,23 @@ import cv2
 import numpy as np
 
 from emo_bench.accuracy.subject import Subject
-from emo_bench.accuracy.trial import Trial
 from emo_bench.results import Result
 from emo_edge.contract import Box, Image, prepare
 from emo_edge.detectors import make_detector, usable_detectors
 from emo_edge.metrics import wilson_interval
+from emo_train.data import Evaluation
 
 MARGINS = (-0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2)
 FACE_SIDE = 192  # pixels: large enough for every detector
 AROUND = FACE_SIDE // 2
 
 
-def crop_margins(subject: Subject, trial: Trial) -> list[Result]:
+def crop_margins(subject: Subject, trial: Evaluation) -> list[Result]:
     """Return for each detector here its share of faces found, and top-1 of these by margin."""
     return [_through(name, subject, trial) for name in usable_detectors()]
 
 
-def _through(name: str, subject: Subject, trial: Trial) -> Result:
+def _through(name: str, subject: Subject, trial: Evaluation) -> Result:
     find = make_detector(name)
     specs = [replace(subject.spec, crop_margin=margin) for margin in MARGINS]
     truth, crops = [], []

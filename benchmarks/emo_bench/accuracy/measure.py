@@ -17,9 +17,10 @@ from emo_bench.accuracy.paired import (
     unpack_hits,
 )
 from emo_bench.accuracy.subject import Given, Subject, open_subject
-from emo_bench.accuracy.trial import Trial, Trials
+from emo_bench.accuracy.trial import Trials
 from emo_bench.results import Result
 from emo_edge.metrics import summary, wilson_interval
+from emo_train.data import Evaluation
 
 
 class Accuracy:
@@ -75,7 +76,7 @@ class Accuracy:
             result["warnings"].append(f"not compared with {first['model']}: other faces or labels")
 
 
-def _protocol(subject: Subject, trial: Trial) -> dict[str, Any]:
+def _protocol(subject: Subject, trial: Evaluation) -> dict[str, Any]:
     spec = subject.spec
     return {
         "scored_on": trial.origin,
@@ -86,7 +87,7 @@ def _protocol(subject: Subject, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _warnings(hits: Hits, trial: Trial) -> list[str]:
+def _warnings(hits: Hits, trial: Evaluation) -> list[str]:
     if not trial.seen.any() or trial.seen.all():
         return []
     unseen = hits[~trial.seen]
@@ -96,7 +97,7 @@ def _warnings(hits: Hits, trial: Trial) -> list[str]:
     ]
 
 
-def _copies(hits: Hits, trial: Trial) -> dict[str, Any]:
+def _copies(hits: Hits, trial: Evaluation) -> dict[str, Any]:
     """Return the scores of the faces that training has too, and of the others."""
     return {"copies": _share(hits[trial.seen]), "others": _share(hits[~trial.seen])}
 
@@ -111,7 +112,7 @@ def _share(hits: Hits) -> dict[str, Any]:
     }
 
 
-def _robustness(subject: Subject, trial: Trial, clean: Hits) -> list[dict[str, Any]]:
+def _robustness(subject: Subject, trial: Evaluation, clean: Hits) -> list[dict[str, Any]]:
     rows = []
     for name, corruption in CORRUPTIONS.items():
         answers, _ = subject.ask(corrupted(trial.faces.pixels, corruption))

@@ -8,7 +8,7 @@ votes in the order of `VOTE_COLUMNS`; or anything else that emo-train reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -37,23 +37,6 @@ NAMED = frozenset(CLASS_NAMES)  # with class names it is a data set like any oth
 TRAINING = "training.npz"  # looked for beside another .npz
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Faces that score, as they are: nothing is removed.
-
-    Attributes:
-        faces: Prepared by the model's contract.
-        origin: What they are, for the protocol.
-        seen: bool[N], which of them are copies of training faces.
-        looked_in: Where copies were looked for; None if they were not, or nobody knows.
-    """
-
-    faces: Faces
-    origin: str
-    seen: NDArray[np.bool_]
-    looked_in: str | None
-
-
 class Trials:
     """Loads what scores a model; equal contracts are served from memory.
 
@@ -69,9 +52,9 @@ class Trials:
         self._data = data.parent if data.name == PIXELS else data
         self._labels = labels
         self._training = training
-        self._loaded: dict[tuple[Any, ...], Trial] = {}
+        self._loaded: dict[tuple[Any, ...], Evaluation] = {}
 
-    def __call__(self, spec: ModelSpec) -> Trial:
+    def __call__(self, spec: ModelSpec) -> Evaluation:
         """Return the faces that score a model of this spec.
 
         Raises `UsageError` if its labels are others, `DataError` if the data cannot be used.
@@ -81,18 +64,18 @@ class Trials:
             self._loaded[key] = self._load(spec)
         return self._loaded[key]
 
-    def _load(self, spec: ModelSpec) -> Trial:
+    def _load(self, spec: ModelSpec) -> Evaluation:
         if self._data.is_file():
             trial = self._from_npz(spec)
         elif is_fer2013(self._data):
             kind = self._kind(spec)
             canonical = replace(spec, labels=fer_labels(kind))
             found = load_evaluation(self._data, canonical)
-            trial = _in_order(_trial(found), canonical.labels, spec.labels)
+            trial = _in_order(found, canonical.labels, spec.labels)
         else:
             require_folder(self._data)
             self._refuse_kind()
-            trial = _trial(load_evaluation(self._data, spec))
+            trial = load_evaluation(self._data, spec)
         if not len(trial.faces):
             raise DataError(f"{self._data} holds no face that scores")
         return self._compared(trial, spec)
@@ -109,19 +92,19 @@ class Trials:
         if self._labels != "auto":
             raise UsageError(f"--labels chooses among FER2013's, which {self._data} is not")
 
-    def _from_npz(self, spec: ModelSpec) -> Trial:
+    def _from_npz(self, spec: ModelSpec) -> Evaluation:
         arrays = _arrays(self._data)
         if "images" in arrays and not NAMED & arrays.keys():
             kind = self._kind(spec)
             faces, scores = _fer2013(self._data, arrays, spec, kind)
             kept = faces.take(np.flatnonzero(scores))
-            return Trial(kept, f"{self._data.name} ({kind})", np.zeros(len(kept), bool), None)
+            return Evaluation(kept, f"{self._data.name} ({kind})", np.zeros(len(kept), bool), None)
         self._refuse_kind()
         if "pixels" in arrays:
             return _run_evaluation(self._data, arrays, spec)
-        return _trial(load_evaluation(self._data, spec))
+        return load_evaluation(self._data, spec)
 
-    def _compared(self, trial: Trial, spec: ModelSpec) -> Trial:
+    def _compared(self, trial: Evaluation, spec: ModelSpec) -> Evaluation:
         """Look for copies in the training faces that were given, or that lie beside an .npz."""
         training = self._training
         beside = self._data.parent / TRAINING
@@ -139,17 +122,13 @@ class Trials:
         return replace(trial, seen=seen, looked_in=training.name)
 
 
-def _trial(found: Evaluation) -> Trial:
-    return Trial(found.faces, found.origin, found.seen, found.looked_in)
-
-
 def _trained_on(spec: ModelSpec) -> str | None:
     """Return the fingerprint of the splits that a model was trained with."""
     digest = spec.training.get("metrics", {}).get("data", {}).get("sha256")
     return None if digest is None else str(digest)
 
 
-def _in_order(trial: Trial, ours: tuple[str, ...], theirs: tuple[str, ...]) -> Trial:
+def _in_order(trial: Evaluation, ours: tuple[str, ...], theirs: tuple[str, ...]) -> Evaluation:
     """Put the targets' columns into the order of a model's labels."""
     columns = [ours.index(label) for label in theirs]
     return replace(trial, faces=replace(trial.faces, targets=trial.faces.targets[:, columns]))
@@ -210,7 +189,7 @@ def _prepared(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec) -
     return Faces(pixels, np.zeros((len(images), len(spec.labels)), np.float32), names)
 
 
-def _run_evaluation(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec) -> Trial:
+def _run_evaluation(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec) -> Evaluation:
     pixels, truth = arrays.get("pixels"), arrays.get("truth")
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:]:
         raise DataError(f"{path} holds no `pixels` uint8[N,{spec.height},{spec.width},...]")
@@ -222,7 +201,7 @@ def _run_evaluation(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelS
     targets = one_hot(truth.astype(np.int64), len(spec.labels))
     faces = Faces(pixels, targets, tuple(map(str, names)))
     origin = f"{arrays['split']} split" if "split" in arrays else path.name
-    return Trial(faces, origin, np.zeros(len(faces), bool), _searched_by_run(path, spec))
+    return Evaluation(faces, origin, np.zeros(len(faces), bool), _searched_by_run(path, spec))
 
 
 def _searched_by_run(path: Path, spec: ModelSpec) -> str | None:

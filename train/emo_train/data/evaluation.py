@@ -31,7 +31,7 @@ class Evaluation:
         faces: As they are: nothing is removed.
         origin: What they are, for the protocol.
         seen: bool[N], which of them are copies of training faces.
-        looked_in: Where copies were looked for; None if there was no training split to look in.
+        looked_in: Where copies were looked for; None if they were not, or nobody knows.
     """
 
     faces: Faces
