@@ -271,6 +271,31 @@ def test_a_slip_in_a_name_leaves_no_run_behind(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_training_goes_on_with_the_first_layers_and_the_last_as_they_were(
+    tmp_path: Path, drawn: Path, run_folder: Path
+) -> None:
+    start = ("--weights", run_folder, "--keep-head", "--frozen-share", "0.5")
+    rest = ("--tail-share", "0", "--epochs", "1", "--learning-rate", "1e-6")
+    assert_done(call(app, "--data", drawn, "--out", tmp_path / "more", *TINY, *start, *rest))
+    before, after = weights_of(run_folder), weights_of(tmp_path / "more")
+    same = [np.array_equal(ours, theirs) for ours, theirs in zip(before, after, strict=True)]
+    assert all(same[: len(same) // 3])
+    assert not any(same[-2:])
+    np.testing.assert_allclose(after[-2], before[-2], atol=1e-3)  # it was not drawn anew
+
+
+def test_a_last_layer_for_other_classes_is_not_kept(
+    tmp_path: Path, drawn: Path, run_folder: Path
+) -> None:
+    other = shutil.copytree(run_folder, tmp_path / "other")
+    spec = read_json(other / "spec.json")
+    spec["labels"] = list(reversed(spec["labels"]))  # type: ignore[call-overload]
+    (other / "spec.json").write_text(json.dumps(spec))
+    start = ("--data", drawn, "--out", tmp_path / "run", *TINY, "--weights", other, "--keep-head")
+    assert_refused(call(app, *start), 2, "knows", "leave --keep-head away")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(("chosen", "used"), [(None, "1"), ("0", "0")])
 def test_onednn_is_asked_for_unless_the_user_says_otherwise(
     monkeypatch: pytest.MonkeyPatch, chosen: str | None, used: str
@@ -344,6 +369,12 @@ def test_an_output_that_holds_something_else_is_left_alone(tmp_path: Path, drawn
             ("--data", "faces", "--out", "run", "--crop-margin", "9"),
             2,
             ("crop_margin", "at most 2"),
+        ),
+        (("--data", "faces", "--out", "run", "--keep-head"), 2, ("goes with --weights RUN",)),
+        (
+            ("--data", "faces", "--out", "run", "--frozen-share", "0.5"),
+            2,
+            ("--frozen-share goes with --weights",),
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) and "--" in value[0] else None,

@@ -60,6 +60,24 @@ def teacher(folder: Path, labels: tuple[str, ...], answer: int) -> Path:
     return folder
 
 
+def composed(
+    module: ModuleType, some: NDArray[np.uint8], count: int, seed: int
+) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    pairs = module.drawn_pairs(np.zeros(len(some), np.int64), count, rng)
+    return np.asarray(module.composites(some, pairs, rng))
+
+
+def test_rare_classes_are_paired_by_the_square_root_of_their_share(module: ModuleType) -> None:
+    truth = np.repeat([0, 2, 3], [2500, 100, 400])  # nobody voted for class 1
+    rng = np.random.default_rng(0)
+    even, rooted = (module.drawn_pairs(truth, 40_000, rng, balanced=wish) for wish in (False, True))
+    counts = [np.bincount(truth[pairs].ravel(), minlength=4) / 80_000 for pairs in (even, rooted)]
+    np.testing.assert_allclose(counts[0], np.array([25, 0, 1, 4]) / 30, atol=0.01)
+    np.testing.assert_allclose(counts[1], np.array([5, 0, 1, 2]) / 8, atol=0.01)
+    assert even.shape == rooted.shape == (40_000, 2)
+
+
 @pytest.mark.parametrize("kind", range(3))
 def test_each_part_comes_from_its_face(
     module: ModuleType, kind: int, monkeypatch: pytest.MonkeyPatch
@@ -67,11 +85,11 @@ def test_each_part_comes_from_its_face(
     monkeypatch.setattr(module, "MASKS", module.MASKS[kind : kind + 1])
     dark_top = np.full((SIDE, SIDE, 1), 90, np.uint8)
     dark_top[:24] = 50
-    made = module.composites(dark_top[None], 40, np.random.default_rng(0))
+    made = composed(module, dark_top[None], 40, seed=0)
     np.testing.assert_array_equal(made, np.repeat(dark_top[None], 40, axis=0))  # of one face: it
     spots = np.full((2, SIDE, SIDE, 1), 100, np.uint8)
     spots[0, 4:8, 4:8], spots[1, 40:44, 40:44] = 200, 200  # as bright, one above, one below
-    mixed = module.composites(spots, 200, np.random.default_rng(0)).astype(int)
+    mixed = composed(module, spots, 200, seed=0).astype(int)
     assert len(np.unique(mixed.reshape(200, -1), axis=0)) > 5
     if kind == 1:  # above the seam one face, below it another
         assert ((mixed[:, 6, 6] == 200) & (mixed[:, 42, 42] == 200)).any()
@@ -99,9 +117,7 @@ def test_the_folder_trains_a_student(module: ModuleType, data: Path, tmp_path: P
 
 
 def test_the_same_seed_gives_the_same_faces(module: ModuleType) -> None:
-    one, two, other = (
-        module.composites(faces(9), 30, np.random.default_rng(seed)) for seed in (1, 1, 2)
-    )
+    one, two, other = (composed(module, faces(9), 30, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert (one != other).any()
 

@@ -81,6 +81,17 @@ def test_weights_are_taken_from_a_model_with_other_classes(tmp_path: Path) -> No
                 np.testing.assert_array_equal(ours, other)
 
 
+def test_the_last_layer_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    source = build_model("plain-micro", GREY, 3, dropout=0.0)
+    source.save(tmp_path / "model.keras")
+    start = {"dropout": 0.0, "weights": str(tmp_path), "keep_head": True}
+    kept = build_model("plain-micro", GREY, 3, **start)
+    for ours, theirs in zip(kept.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(UsageError, match="knows other classes: leave --keep-head away"):
+        build_model("plain-micro", GREY, 2, **start)
+
+
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     build_model("plain-micro", GREY, 2, dropout=0.0).save(tmp_path / "plain.keras")
     (tmp_path / "broken.keras").write_bytes(b"no model")

@@ -97,6 +97,7 @@ def test_a_training_with_everything_is_resumed_in_any_stage(
     build_model(small.architecture, (SIDE, SIDE, 1), 5, dropout=0.0).save(tmp_path / "start.keras")
     recipe = replace(
         small, weights=str(tmp_path / "start.keras"), head_share=0.25, tail_share=0.25,
+        frozen_share=0.3,
         optimizer="adamw", schedule="plateau", plateau_patience=1, l2=1e-4,
         class_weights="balanced", mixup=0.2, ema=0.5,
     )  # fmt: skip
@@ -266,6 +267,10 @@ def test_balanced_classes_count_alike() -> None:
             {"weights": "a.keras", "head_share": 1, "tail_share": 1},
             [Stage(0, 9, 1.0, "head"), Stage(9, 10, 0.1, "all")],
         ),
+        (
+            {"weights": "a.keras", "keep_head": True},
+            [Stage(0, 3, 1.0, "tail"), Stage(3, 10, 0.1, "all")],
+        ),
     ],
 )
 def test_weights_from_elsewhere_are_woken_from_the_head_backwards(
@@ -281,12 +286,23 @@ def test_weights_from_elsewhere_are_woken_from_the_head_backwards(
 def test_a_stage_trains_its_part_of_the_net_alone() -> None:
     model = build_model("plain-micro", (SIDE, SIDE, 1), 2, dropout=0.0)
     everything = len(model.trainable_variables)
-    wake(model, "head")
+    wake(model, "head", 0.0)
     head = {variable.path for variable in model.trainable_variables}
     assert head == {variable.path for variable in model.get_layer("logits").trainable_variables}
-    wake(model, "tail")
+    wake(model, "tail", 0.0)
     tail = {variable.path for variable in model.trainable_variables}
     assert head < tail
     assert len(tail) < everything / 2
-    wake(model, "all")
+    wake(model, "all", 0.0)
     assert len(model.trainable_variables) == everything
+
+
+def test_the_first_layers_stay_asleep_in_every_stage() -> None:
+    model = build_model("plain-micro", (SIDE, SIDE, 1), 2, dropout=0.0)
+    layers = [layer for layer in model.layers if layer.weights]
+    for awake, share in (("all", 0.3), ("tail", 0.3), ("tail", 0.9), ("head", 0.9)):
+        wake(model, awake, share)
+        sleeping = [layer for layer in layers if not layer.trainable]
+        assert sleeping == layers[: len(sleeping)]
+        assert len(sleeping) >= round(share * len(layers))
+        assert layers[-1].trainable

@@ -23,7 +23,9 @@ def build(dataset: Dataset, recipe: Recipe, weights: str) -> keras.Model:
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(recipe.precision)
     try:
-        return build_model(recipe.architecture, shape, classes, recipe.dropout, weights)
+        return build_model(
+            recipe.architecture, shape, classes, recipe.dropout, weights, recipe.keep_head
+        )
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -51,7 +53,7 @@ def compile_for(
     """
     classes = model.output_shape[-1]
     if recipe.weights != NONE:
-        wake(model, stage.awake)
+        wake(model, stage.awake, recipe.frozen_share)
     if recipe.l2:
         add_l2(model, recipe.l2)
     loss = keras.losses.CategoricalCrossentropy(

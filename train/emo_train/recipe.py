@@ -69,7 +69,16 @@ class Recipe:
     weights: str = setting(
         "auto",
         "What to start from: none, imagenet, or a run folder or model file; auto is imagenet for "
-        "the nets that have it. The last layer is always new.",
+        "the nets that have it. The last layer is new.",
+    )
+    keep_head: bool = setting(
+        False, "Take the last layer of --weights, too: they know the same classes in this order."
+    )
+    frozen_share: float = setting(
+        0.0,
+        "With weights from elsewhere: how many of the layers, from the first on, stay as they are.",
+        least=0,
+        most=0.9,
     )
     epochs: int = setting(30, "Passes over the training split.", least=1)
     batch_size: int = setting(64, "Faces a step.", least=1)

@@ -35,7 +35,7 @@ from emo_train.inspection import show_survey
 from emo_train.interrupts import Check, remembered_interrupts
 from emo_train.loading import load_dataset
 from emo_train.models import require_architecture, resolve_weights
-from emo_train.models.weights import IMAGENET, NONE
+from emo_train.models.weights import IMAGENET, NONE, require_head
 from emo_train.optimizers import RATES
 from emo_train.recipe import Recipe
 from emo_train.records import write_samples
@@ -63,7 +63,11 @@ def configure(
     weights = resolve_weights(recipe.architecture, recipe.weights)
     if weights not in (NONE, IMAGENET):  # a resumed run may start in another folder
         weights = str(Path(weights).resolve())
+    if recipe.frozen_share and weights == NONE:
+        raise UsageError("--frozen-share goes with --weights: random layers should not stay so")
     layout = open_layout(cached(data, cache) if cache else data, recipe.labels)
+    if recipe.keep_head:
+        require_head(weights, layout.labels)
     kind = str(layout.notes.get("fer2013_labels", recipe.labels))
     rate = recipe.learning_rate or RATES[recipe.optimizer]
     recipe = dataclasses.replace(recipe, weights=weights, labels=kind, learning_rate=rate)

@@ -37,10 +37,12 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
 
     A net that starts from random weights has one. Otherwise the new head is trained first, then the
     last third of the layers with it, then everything, each at `unfreeze_rate` of the rate before.
+    A head that was kept is not new.
     """
     if recipe.weights == NONE:
         return (Stage(0, recipe.epochs, recipe.learning_rate, "all"),)
-    head = min(recipe.epochs - 1, round(recipe.head_share * recipe.epochs))
+    alone = 0.0 if recipe.keep_head else recipe.head_share
+    head = min(recipe.epochs - 1, round(alone * recipe.epochs))
     tail = min(recipe.epochs - 1, head + round(recipe.tail_share * recipe.epochs))
     planned: tuple[tuple[int, int, Awake], ...] = (
         (0, head, "head"),
@@ -60,9 +62,16 @@ def stage_of(plan: tuple[Stage, ...], epoch: int) -> Stage:
     return next((stage for stage in plan if epoch < stage.end), plan[-1])
 
 
-def wake(model: keras.Model, awake: Awake) -> None:
-    """Freeze all layers but those of a stage. Frozen batch norm keeps its statistics, too."""
+def wake(model: keras.Model, awake: Awake, frozen_share: float) -> None:
+    """Freeze all layers but those of a stage. Frozen batch norm keeps its statistics, too.
+
+    Args:
+        model: Of which.
+        awake: The stage.
+        frozen_share: Of the layers, the first ones, which no stage trains.
+    """
     weighted = [layer for layer in flat_layers(model) if layer.weights]
-    count = {"head": 1, "tail": max(1, round(len(weighted) * TAIL_SHARE)), "all": len(weighted)}
+    most = max(1, len(weighted) - round(len(weighted) * frozen_share))
+    count = {"head": 1, "tail": max(1, round(len(weighted) * TAIL_SHARE)), "all": most}
     for place, layer in enumerate(reversed(weighted)):
-        layer.trainable = place < count[awake]
+        layer.trainable = place < min(count[awake], most)

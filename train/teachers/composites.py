@@ -40,6 +40,7 @@ SEAM = (0.4, 0.6)  # where two parts meet, as fractions of the side
 SOFTNESS = 1 / 48  # of the seam, likewise
 
 Array = NDArray[np.float32]
+Places = NDArray[np.int64]
 Mask = Callable[[int, np.random.Generator], Array]
 
 
@@ -60,13 +61,31 @@ def _sides(side: int, rng: np.random.Generator) -> Array:
 MASKS: tuple[Mask, ...] = (_blend, _halves, _sides)
 
 
-def composites(faces: Image, count: int, rng: np.random.Generator) -> Image:
-    """Return `count` faces uint8[count,S,S,C], each of two of `faces` uint8[N,S,S,C].
+def drawn_pairs(
+    truth: Places, count: int, rng: np.random.Generator, *, balanced: bool = False
+) -> Places:
+    """Return `count` pairs of faces [count,2] as their places.
+
+    Args:
+        truth: The class of each face, int64[N].
+        count: Of the pairs.
+        rng: Of the draws.
+        balanced: Draw classes by the square roots of their shares (Mahajan et al. 2018, "Exploring
+            the Limits of Weakly Supervised Pretraining", section 2.2): rare ones more often.
+    """
+    if not balanced:
+        return rng.integers(0, len(truth), (count, 2))
+    chance = 1 / np.sqrt(np.bincount(truth)[truth])
+    return rng.choice(len(truth), (count, 2), p=chance / chance.sum())
+
+
+def composites(faces: Image, pairs: Places, rng: np.random.Generator) -> Image:
+    """Return faces uint8[count,S,S,C], each of a pair [count,2] of `faces` uint8[N,S,S,C].
 
     The second is mirrored half of the time and brought to the mean brightness of the first.
     """
-    made = np.empty((count, *faces.shape[1:]), np.uint8)
-    for place, (one, other) in enumerate(rng.integers(0, len(faces), (count, 2))):
+    made = np.empty((len(pairs), *faces.shape[1:]), np.uint8)
+    for place, (one, other) in enumerate(pairs):
         first, second = faces[one].astype(np.float32), faces[other].astype(np.float32)
         second = second[:, ::-1] if rng.random() < 0.5 else second
         second = second - second.mean() + first.mean()
@@ -113,6 +132,9 @@ def main(
     out: Annotated[Path, typer.Argument(help="Folder to write.")],
     count: Annotated[int, typer.Option(min=1, help="Composites to make.")] = 85_000,
     seed: Annotated[int, typer.Option(min=0, help="Of the pairs.")] = 0,
+    balanced: Annotated[
+        bool, typer.Option("--balanced", help="Pair rare classes more often than they are.")
+    ] = False,
 ) -> None:
     """Write a data set with composites of training faces, labelled by a teacher."""
     with errors_as_lines():
@@ -126,7 +148,9 @@ def main(
 
         splits = prepare_splits(open_layout(data, "ferplus-soft"), spec, seed).splits
         train: Faces = splits["train"]
-        new = composites(train.pixels, count, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        pairs = drawn_pairs(train.truth, count, rng, balanced=balanced)
+        new = composites(train.pixels, pairs, rng)
         say(f"asking {teacher} about {len(train)} faces and {count} composites")
         shares = np.concatenate([(train.targets + ask(train.pixels)) / 2, ask(new)])
         out.mkdir(parents=True, exist_ok=True)

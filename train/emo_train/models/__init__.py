@@ -65,6 +65,7 @@ def build_model(
     classes: int,
     dropout: float,
     weights: str = NONE,
+    keep_head: bool = False,
 ) -> keras.Model:
     """Return a model: float32[?,H,W,C] of raw pixels 0-255 -> logits float32[?,n].
 
@@ -74,7 +75,8 @@ def build_model(
         classes: Number of logits.
         dropout: Share dropped before the last layer (`custom` decides for itself).
         weights: "none" starts from random weights, "imagenet" from those of keras.applications,
-            anything else from a file; the last layer is always new.
+            anything else from a file; the last layer is new.
+        keep_head: Take the last layer from the file, too.
 
     Raises `UsageError` for a name or weights that do not exist or do not fit.
     """
@@ -92,5 +94,5 @@ def build_model(
     else:
         model = custom.build(name, input_shape, classes)
     if weights not in (NONE, IMAGENET):
-        take_weights(model, name, weights)
+        take_weights(model, name, weights, keep_head=keep_head)
     return model

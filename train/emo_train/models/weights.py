@@ -8,30 +8,57 @@ from typing import Any
 import keras
 
 from emo_edge.errors import UsageError
-from emo_edge.runfolder import MODEL
+from emo_edge.runfolder import MODEL, SPEC
+from emo_edge.spec import ModelSpec
 from emo_train.loading import load_model
 from emo_train.models.cost import flat_layers
 
 AUTO, NONE, IMAGENET = "auto", "none", "imagenet"
 
 
-def take_weights(model: keras.Model, architecture: str, source: str) -> None:
-    """Copy all weights but the last layer's from `source` into `model`.
+def take_weights(
+    model: keras.Model, architecture: str, source: str, *, keep_head: bool = False
+) -> None:
+    """Copy the weights of `source` into `model`, those of the last layer only if it is kept.
 
     Args:
         model: Of `architecture`.
         architecture: Its name, for the message.
-        source: A run folder, or a .keras or .h5 file with a model, whatever its classes.
+        source: A run folder, or a .keras or .h5 file with a model; whatever its classes, unless
+            the last layer is kept.
+        keep_head: Take the last layer, too.
 
     Raises `UsageError` if the layers are not the same, `DataError` if it cannot be read.
     """
     path = weights_file(source)
     other = load_model(path)
-    ours, theirs = _weighted(model)[:-1], _weighted(other)[:-1]
+    (*ours, head), (*theirs, its_head) = _weighted(model), _weighted(other)
     if [_shapes(layer) for layer in ours] != [_shapes(layer) for layer in theirs]:
         raise UsageError(f"the layers of {path} are not those of {architecture} at this input")
+    if keep_head:
+        if _shapes(head) != _shapes(its_head):
+            raise UsageError(f"{path} knows other classes: leave --keep-head away")
+        head.set_weights(its_head.get_weights())
     for mine, layer in zip(ours, theirs, strict=True):
         mine.set_weights(layer.get_weights())
+
+
+def require_head(source: str, labels: tuple[str, ...]) -> None:
+    """Raise `UsageError` unless the last layer of `source` may be one for `labels`.
+
+    A run folder says what its classes are; a file does not.
+    """
+    if source in (NONE, IMAGENET):
+        raise UsageError("--keep-head goes with --weights RUN: there is no other last layer")
+    try:
+        known = ModelSpec.from_json((Path(source) / SPEC).read_bytes()).labels
+    except OSError:
+        return
+    if known != labels:
+        raise UsageError(
+            f"{source} knows {', '.join(known)}, the data {', '.join(labels)}: leave --keep-head "
+            "away"
+        )
 
 
 def weights_file(source: str) -> Path:
