@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Annotated
 
@@ -108,12 +109,17 @@ def _checked(context: typer.Context, arguments: list[str]) -> tuple[list[str], l
     whole = {
         str(value): str(Path(value).absolute())
         for value in given.values()
-        if not str(value).isdigit() and Path(value).exists() and not is_shipped(str(value))
+        if not str(value).isdigit() and _is_here(str(value)) and not is_shipped(str(value))
     }
     words = [_located(word, whole) for word in arguments]
     with loop.make_context("emo-edge", list(words), default_map=configured) as run:
         _require_whole({name: str(run.params[name]) for name in given}, whole)
     return words, [find_model(given["model"]).absolute(), *map(Path, whole.values())]
+
+
+def _is_here(text: str) -> bool:
+    """Whether a path, or the pictures of a glob, are there, seen from this folder."""
+    return Path(text).exists() or bool(glob.has_magic(text) and glob.glob(text, recursive=True))  # noqa: PTH207
 
 
 def _require_whole(given: dict[str, str], whole: dict[str, str]) -> None:

@@ -114,6 +114,21 @@ def test_paths_of_the_run_are_made_whole_because_a_service_starts_elsewhere(
         assert "--jsonl readings.jsonl" in said  # into the service's own folder
 
 
+def test_a_glob_is_made_whole_where_it_finds_something(
+    tmp_path: Path, machine_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "faces").mkdir()
+    (tmp_path / "faces" / "one.png").touch()
+    monkeypatch.chdir(tmp_path)
+    options = ("--user", "root")
+    said = command_of(dry_run(*options, run=("--", "--source", "faces/*.png")))
+    assert f"--source {tmp_path}/faces/*.png" in said
+    stream = "rtsp://camera/stream?channel=1"
+    assert f"--source {stream}" in command_of(dry_run(*options, run=("--", "--source", stream)))
+    machine_file.write_text('source = "faces/*.png"\n')
+    assert_refused(dry_run(*options, run=()), 2, "--source faces/*.png", "give the whole path")
+
+
 def test_a_path_that_cannot_be_made_whole_is_refused(
     tmp_path: Path, machine_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
