@@ -3,9 +3,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from emo_edge.errors import DataError, OutputError
+from emo_train.data import open_layout
 from emo_train.data.cache import cached
 
 
@@ -54,6 +57,28 @@ def test_a_single_file_keeps_its_suffix(tmp_path: Path) -> None:
     (tmp_path / "faces.npz").write_bytes(b"arrays")
     place = cached(tmp_path / "faces.npz", tmp_path / "fast")
     assert (place.suffix, place.read_bytes()) == (".npz", b"arrays")
+
+
+def test_a_copy_is_the_same_data_set(tmp_path: Path) -> None:
+    """Labels beside an archive, class folders that are links, and links that lead nowhere."""
+    root, elsewhere = tmp_path / "faces", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("happy", "sad"):
+        (root / name).mkdir(parents=True)
+        for folder in (root / name, elsewhere):
+            cv2.imwrite(str(folder / f"{name}.png"), np.zeros((8, 8), np.uint8))
+    (root / "neutral").symlink_to(elsewhere)
+    (root / "sad" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    (root / "sad" / "back").symlink_to(root)
+    archive = tmp_path / "faces.npz"
+    np.savez(archive, images=np.zeros((4, 8, 8), np.uint8), labels=[0, 1, 0, 1])
+    (tmp_path / "labels.txt").write_text("sad\nhappy\n")
+    for source in (root, archive):
+        there, copied = open_layout(source), open_layout(cached(source, tmp_path / "fast"))
+        assert copied.labels == there.labels
+        assert copied.parts["train"].names[0] == there.parts["train"].names[0]
+        assert len(copied.parts["train"]) == len(there.parts["train"])
+    assert open_layout(cached(archive, tmp_path / "fast")).labels == ("sad", "happy")
 
 
 def test_a_cache_that_cannot_be_is_refused(slow: Path, tmp_path: Path) -> None:

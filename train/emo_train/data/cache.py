@@ -13,27 +13,29 @@ from typing import NoReturn
 from emo_edge.artifacts import atomic_path, require_writable
 from emo_edge.errors import DataError, OutputError
 from emo_edge.messages import say
+from emo_train.data.arrays import LABELS_FILE
 
 COPIERS = 8  # slow storage answers late, not thinly
 
 
 def cached(source: Path, cache: Path) -> Path:
-    """Return a copy of `source` (folder or file) below `cache`, brought up to date.
+    """Return a copy of `source` (folder or .npz) below `cache`, brought up to date.
 
-    Each file is copied under a temporary name and renamed, keeps its time of change, and counts as
-    there if size and time agree: an interrupted copy goes on where it stopped. Files that are no
-    longer in `source` leave the copy.
+    A file takes the labels.txt beside it along. Each is copied under a temporary name and renamed,
+    keeps its time of change, and counts as there if size and time agree: an interrupted copy goes
+    on where it stopped. Files that are no longer in `source` leave the copy.
 
     Raises `DataError` if `source` cannot be read, `OutputError` if `cache` cannot be written.
     """
     source = source.resolve()
     digest = hashlib.sha256(str(source).encode()).hexdigest()[:12]
-    place = cache / f"{source.stem}-{digest}{source.suffix if source.is_file() else ''}"
+    place = cache / f"{source.stem}-{digest}"
     if not source.exists():
         raise DataError(f"data folder {source} does not exist")
     if cache.resolve().is_relative_to(source):
         raise OutputError(f"--cache-dir {cache} is inside {source}: choose a place outside")
-    pairs = [(path, place / path.relative_to(source)) for path in _files(source)]
+    root = source.parent if source.is_file() else source
+    pairs = [(path, place / path.relative_to(root)) for path in _files(source)]
     missing = [(path, copy) for path, copy in pairs if not _same(path, copy)]
     if missing:
         size = sum(path.stat().st_size for path, _ in missing)
@@ -43,15 +45,22 @@ def cached(source: Path, cache: Path) -> Path:
         for _ in pool.map(lambda pair: _copy(*pair), missing):
             pass
     _forget(place, {copy for _, copy in pairs})
-    return place
+    return place / source.name if source.is_file() else place
 
 
 def _files(source: Path) -> Iterator[Path]:
+    """Yield what reading `source` would find: behind links, too, but nothing that is not there."""
     if source.is_file():
-        yield source
+        yield from filter(Path.is_file, (source, source.with_name(LABELS_FILE)))
         return
-    for folder, _, names in os.walk(source, onerror=_unreadable):
-        yield from (Path(folder) / name for name in sorted(names))
+    seen: set[str] = set()
+    for folder, inner, names in os.walk(source, onerror=_unreadable, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back
+            inner.clear()
+            continue
+        seen.add(real)
+        yield from filter(Path.is_file, (Path(folder) / name for name in sorted(names)))
 
 
 def _unreadable(error: OSError) -> NoReturn:
