@@ -278,6 +278,8 @@ def test_a_training_goes_on_with_the_first_layers_and_the_last_as_they_were(
     rest = ("--tail-share", "0", "--epochs", "1", "--learning-rate", "1e-6")
     assert_done(call(app, "--data", drawn, "--out", tmp_path / "more", *TINY, *start, *rest))
     before, after = weights_of(run_folder), weights_of(tmp_path / "more")
+    model = keras.saving.load_model(tmp_path / "more" / "model.keras", compile=False)
+    assert all(layer.trainable for layer in model.layers)
     same = [np.array_equal(ours, theirs) for ours, theirs in zip(before, after, strict=True)]
     assert all(same[: len(same) // 3])
     assert not any(same[-2:])
@@ -291,9 +293,47 @@ def test_a_last_layer_for_other_classes_is_not_kept(
     spec = read_json(other / "spec.json")
     spec["labels"] = list(reversed(spec["labels"]))  # type: ignore[call-overload]
     (other / "spec.json").write_text(json.dumps(spec))
-    start = ("--data", drawn, "--out", tmp_path / "run", *TINY, "--weights", other, "--keep-head")
-    assert_refused(call(app, *start), 2, "knows", "leave --keep-head away")
-    assert not (tmp_path / "run").exists()
+    start = ("--data", drawn, "--out", tmp_path / "run", *TINY, "--keep-head", "--weights")
+    for weights in (other, other / "model.keras"):
+        assert_refused(call(app, *start, weights), 2, "knows", "leave --keep-head away")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_command_put_right_finds_nothing_in_its_way(
+    tmp_path: Path, drawn: Path, run_folder: Path
+) -> None:
+    out = tmp_path / "run"
+    start = ("--data", drawn, "--out", out, "--epochs", "1", "--weights", run_folder)
+    wrong = call(app, *start, "--architecture", "plain-small")
+    assert_refused(wrong, 2, "are not those of plain-small")
+    assert not out.exists()
+    alone = shutil.copy(run_folder / "model.keras", tmp_path / "alone.keras")
+    right = call(app, *start[:-1], alone, *TINY, "--keep-head")
+    assert_done(right)
+    assert "alone.keras does not say what its classes are" in right.stderr
+
+
+def test_a_run_does_not_begin_with_weights_that_saw_what_it_scores(tmp_path: Path) -> None:
+    draw_faces(tmp_path / "faces" / "happy", 12, seed=1)
+    draw_faces(tmp_path / "faces" / "sad", 12, seed=2)
+    data = ("--data", tmp_path / "faces", *TINY, "--epochs", "1")
+    assert_done(call(app, *data, "--out", tmp_path / "first"))
+    again = (*data, "--out", tmp_path / "again", "--weights", tmp_path / "first")
+    assert_refused(call(app, *again, "--seed", "1"), 2, "it split", "--seed 0; give that seed")
+    assert_refused(call(app, *again, "--cross-validate", "3"), 2, "would be scored")
+    assert not (tmp_path / "again").exists()
+    assert_done(call(app, *again))
+
+
+@pytest.mark.parametrize("out", ["run", "happy/run"])
+def test_what_is_written_does_not_become_a_class(tmp_path: Path, out: str) -> None:
+    faces = tmp_path / "faces"
+    draw_faces(faces / "happy", 6, seed=1)
+    draw_faces(faces / "sad", 6, seed=2)
+    before = sorted(faces.rglob("*"))
+    for command in (("--data", faces), ("inspect", faces)):
+        assert_refused(call(app, *command, "--out", faces / out), 2, "among the classes")
+    assert sorted(faces.rglob("*")) == before
 
 
 @pytest.mark.parametrize(("chosen", "used"), [(None, "1"), ("0", "0")])
@@ -414,5 +454,11 @@ def test_synthesize_draws_the_same_data_for_the_same_seed(tmp_path: Path) -> Non
     assert len(first) == 5 * (2 + 1)
 
 
-def test_synthesize_refuses_a_folder_that_exists(tmp_path: Path) -> None:
+def test_synthesize_refuses_what_exists_before_it_draws(tmp_path: Path) -> None:
     assert_refused(call(app, "synthesize", "--out", tmp_path), 2, "exists")
+    (tmp_path / "talk.mp4").write_bytes(b"mine")
+    for video, words in (("talk.mp4", "talk.mp4 exists"), ("talk.avi", "must end in .mp4")):
+        drawing = ("synthesize", "--out", tmp_path / "faces", "--video", tmp_path / video)
+        assert_refused(call(app, *drawing), 2, words)
+    assert not (tmp_path / "faces").exists()
+    assert (tmp_path / "talk.mp4").read_bytes() == b"mine"

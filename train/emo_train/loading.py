@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from emo_edge.errors import DataError
+from emo_edge.errors import DataError, UsageError
 from emo_edge.runfolder import CONFIG, SPEC
 from emo_edge.spec import ModelSpec
 from emo_train.data import Dataset, Layout, open_layout, prepare_splits
@@ -34,6 +34,38 @@ def load_model(path: Path) -> Any:
         return keras.saving.load_model(path, compile=False)
     except Exception as error:  # whatever Keras, HDF5 or zipfile raise for a file that is no model
         raise DataError(f"{path} is not a Keras model: {error}") from error
+
+
+def require_unseen(
+    weights: Path, data: Path, recipe: Recipe, layout: Layout, folds: int | None
+) -> None:
+    """Raise `UsageError` if weights to start from trained on faces that the new run will score.
+
+    Args:
+        weights: The model file; beside it a run has its configuration. What lies alone cannot be
+            asked.
+        data: Of the new run.
+        recipe: Likewise.
+        layout: The data, opened.
+        folds: Into how many it is dealt, if it is.
+    """
+    try:
+        before = json.loads(weights.with_name(CONFIG).read_text(encoding="utf-8"))
+        other_data = before["data"] != str(data.resolve())
+        seed, fold = before["recipe"]["seed"], before["fold"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if other_data:
+        return
+    run = weights.parent
+    if folds or fold:
+        raise UsageError(f"--weights {run} trained on faces that would be scored: leave it away")
+    dealt = layout.whole or "validation" not in layout.parts
+    if dealt and seed != recipe.seed:
+        raise UsageError(
+            f"--weights {run} trained on faces that would be scored: it split {data} by --seed "
+            f"{seed}; give that seed"
+        )
 
 
 def load_dataset(config: Mapping[str, Any], layout: Layout | None = None) -> Dataset:

@@ -33,9 +33,9 @@ from emo_train.distribute import (
 from emo_train.evaluation import draw, evaluate
 from emo_train.inspection import show_survey
 from emo_train.interrupts import Check, remembered_interrupts
-from emo_train.loading import load_dataset
+from emo_train.loading import load_dataset, require_unseen
 from emo_train.models import require_architecture, resolve_weights
-from emo_train.models.weights import IMAGENET, NONE, require_head
+from emo_train.models.weights import IMAGENET, NONE, require_head, weights_file
 from emo_train.optimizers import RATES
 from emo_train.recipe import Recipe
 from emo_train.records import write_samples
@@ -66,6 +66,8 @@ def configure(
     if recipe.frozen_share and weights == NONE:
         raise UsageError("--frozen-share goes with --weights: random layers should not stay so")
     layout = open_layout(cached(data, cache) if cache else data, recipe.labels)
+    if weights not in (NONE, IMAGENET):
+        require_unseen(weights_file(weights), data, recipe, layout, folds)
     if recipe.keep_head:
         require_head(weights, layout.labels)
     kind = str(layout.notes.get("fer2013_labels", recipe.labels))

@@ -28,9 +28,11 @@ def inspect(
     require_extra("workstation", "matplotlib", "rich")
     from emo_train import inspection
     from emo_train.data import open_layout
+    from emo_train.data.layout import require_outside
 
     layout = open_layout(data, Recipe(labels=labels).labels)
     if out is not None:
+        require_outside(out, data, layout)
         require_writable(out / inspection.SURVEY)
     survey = inspection.inspect(layout, out, seed)
     for line in inspection.show_survey(survey, result=True):

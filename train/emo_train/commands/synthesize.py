@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from emo_edge.artifacts import require_writable, write_json
+from emo_edge.artifacts import make_folder, require_writable, write_json
 from emo_edge.commands import guarded
 from emo_edge.errors import UsageError
 from emo_edge.messages import say
@@ -29,6 +29,8 @@ def synthesize(
 
     if out.exists():
         raise UsageError(f"{out} exists; choose another --out, or remove it")
+    if video is not None:
+        _require_new(video)
     # Under another name until it is whole: half a data set would train without a word.
     partial = out.with_name(f".{out.name}.partial")
     require_writable(partial / "faces")
@@ -42,3 +44,13 @@ def synthesize(
         truth = write_video(video, seed=seed + 1)
         write_json(video.with_suffix(".json"), {"truth": truth})
         say(f"drew {video}; {video.with_suffix('.json').name} says what it shows when")
+
+
+def _require_new(video: Path) -> None:
+    if video.suffix != ".mp4":
+        raise UsageError(f"--video {video}: the name must end in .mp4")
+    for path in (video, video.with_suffix(".json")):
+        if path.exists():
+            raise UsageError(f"{path} exists; choose another --video, or remove it")
+        require_writable(path)
+    make_folder(video.parent)

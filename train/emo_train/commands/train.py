@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,9 +12,9 @@ import typer
 
 from emo_edge.artifacts import require_writable
 from emo_edge.commands import guarded, refuse_stray, show_version
-from emo_edge.errors import UsageError
+from emo_edge.errors import DataError, UsageError
 from emo_edge.messages import say
-from emo_edge.runfolder import CONFIG, METRICS
+from emo_edge.runfolder import CONFIG, HISTORY, METRICS
 from emo_train.commands.workstation import require_workstation
 from emo_train.recipe import Recipe
 from emo_train.settings import takes_settings
@@ -101,22 +102,30 @@ def _train(folder: Path, new: Mapping[str, Any] | None) -> None:
     """Train `new`, the arguments of `run.configure`, into `folder`, or go on with what is there."""
     require_workstation()
     from emo_train import run
+    from emo_train.data.layout import require_outside
     from emo_train.distribute import is_chief
     from emo_train.records import read_config, refuse_existing
 
     if new is None:
-        settings, layout = read_config(folder), None
+        fresh, settings, layout = False, read_config(folder), None
     else:
-        chief = is_chief(new["distribute"])
-        if chief:
+        fresh = is_chief(new["distribute"])
+        if fresh:
             refuse_existing(folder)
         settings, layout = run.configure(**new)
-        if chief:
+        require_outside(folder, new["data"], layout)
+        if fresh:
             require_writable(folder / CONFIG)
-    if settings["folds"]:
-        _cross_validate(folder, settings, layout)
-        return
-    metrics = run.train(folder, settings, layout)
+    try:
+        if settings["folds"]:
+            _cross_validate(folder, settings, layout)
+            return
+        metrics = run.train(folder, settings, layout)
+    except (UsageError, DataError):
+        # Nothing to resume: it would stand in the way of the command put right.
+        if fresh and not any(folder.rglob(HISTORY)):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
     if metrics is None:
         say(f"this worker is done; the chief writes {folder}")
         return

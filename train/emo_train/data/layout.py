@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.contract import Image
+from emo_edge.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
 
@@ -53,3 +55,10 @@ class Layout:
     whole: bool = False
     labels_given: bool = False
     notes: Mapping[str, object] = field(default_factory=dict)
+
+
+def require_outside(out: Path, data: Path, layout: Layout) -> None:
+    """Raise `UsageError` if what is written to `out` would become a class of the data."""
+    tree = layout.whole and data.is_dir()
+    if tree and out.resolve().is_relative_to(data.resolve()):
+        raise UsageError(f"--out {out} is inside {data}, among the classes: choose a place outside")

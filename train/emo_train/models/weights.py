@@ -7,7 +7,8 @@ from typing import Any
 
 import keras
 
-from emo_edge.errors import UsageError
+from emo_edge.errors import DataError, UsageError
+from emo_edge.messages import warn
 from emo_edge.runfolder import MODEL, SPEC
 from emo_edge.spec import ModelSpec
 from emo_train.loading import load_model
@@ -32,6 +33,8 @@ def take_weights(
     """
     path = weights_file(source)
     other = load_model(path)
+    if not _weighted(other):
+        raise DataError(f"{path} was saved before its layers knew their input: it has no weights")
     (*ours, head), (*theirs, its_head) = _weighted(model), _weighted(other)
     if [_shapes(layer) for layer in ours] != [_shapes(layer) for layer in theirs]:
         raise UsageError(f"the layers of {path} are not those of {architecture} at this input")
@@ -46,13 +49,14 @@ def take_weights(
 def require_head(source: str, labels: tuple[str, ...]) -> None:
     """Raise `UsageError` unless the last layer of `source` may be one for `labels`.
 
-    A run folder says what its classes are; a file does not.
+    A run says what its classes are; a file that lies alone does not, which is said.
     """
     if source in (NONE, IMAGENET):
         raise UsageError("--keep-head goes with --weights RUN: there is no other last layer")
     try:
-        known = ModelSpec.from_json((Path(source) / SPEC).read_bytes()).labels
+        known = ModelSpec.from_json(weights_file(source).with_name(SPEC).read_bytes()).labels
     except OSError:
+        warn(f"{source} does not say what its classes are: taken for {', '.join(labels)}")
         return
     if known != labels:
         raise UsageError(
