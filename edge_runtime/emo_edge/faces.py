@@ -18,6 +18,7 @@ from emo_edge.messages import warn
 from emo_edge.sources import PICTURES
 from emo_edge.spec import ModelSpec
 
+UNMEANT = (".", "__")  # how folders are called that no one means as a class
 NAMED_FILES = 5  # how many unreadable files are named before they are only counted
 # What numpy raises for an .npz that is none, or that lacks something.
 UNREADABLE = (
@@ -67,9 +68,24 @@ def require_folder(root: Path) -> None:
         raise DataError(f"data folder {root} {what}")
 
 
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder, without what is not meant: .git, __MACOSX."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(UNMEANT))
+
+
 def pictures_in(folder: Path) -> Iterable[Path]:
-    """Return the pictures below a folder, by their suffix."""
-    return (p for p in folder.rglob("*") if p.suffix.lower() in PICTURES and p.is_file())
+    """Return the pictures below a folder, by their suffix, without what is not meant.
+
+    Archives of macOS hold a ._face.jpg beside face.jpg, Jupyter keeps .ipynb_checkpoints/.
+    """
+    return (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURES
+        and not path.name.startswith(".")
+        and not any(part.startswith(UNMEANT) for part in path.relative_to(folder).parts[:-1])
+        and path.is_file()
+    )
 
 
 def load_tree(folder: Path, root: Path, spec: ModelSpec) -> Faces:
@@ -80,7 +96,7 @@ def load_tree(folder: Path, root: Path, spec: ModelSpec) -> Faces:
     Raises:
         DataError: a class that the spec lacks, or no readable picture.
     """
-    unknown = [p.name for p in folder.iterdir() if p.is_dir() and any(pictures_in(p))]
+    unknown = [p.name for p in folders_in(folder) if any(pictures_in(p))]
     unknown = sorted(set(unknown) - set(spec.labels))
     if unknown:
         raise DataError(f"{folder} has classes that training lacks: {', '.join(unknown)}")

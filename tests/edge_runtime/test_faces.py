@@ -33,6 +33,18 @@ def test_folders_are_classes_and_pictures_pass_the_contract(tmp_path: Path) -> N
         np.testing.assert_array_equal(pixels[None], prepare(read_image(tmp_path / name), SPEC))
 
 
+def test_what_no_one_meant_is_no_class(tmp_path: Path) -> None:
+    folder = tree(tmp_path)
+    for name in (
+        ".ipynb_checkpoints/a.png",
+        "__MACOSX/a.png",
+        "calm/.hidden/a.png",
+        "calm/._a.png",
+    ):
+        save(folder / name, np.zeros((9, 9, 3), np.uint8))
+    assert len(load_tree(folder, tmp_path, SPEC)) == 3
+
+
 def test_unreadable_pictures_are_named_and_skipped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

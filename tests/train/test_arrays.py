@@ -93,13 +93,41 @@ def test_arrays_without_votes_score_a_model_of_their_classes(tmp_path: Path) -> 
     assert len(evaluation.faces) == 20
 
 
+@pytest.mark.parametrize(
+    ("labels", "known"),
+    [
+        (np.array(["sad", "happy"])[TEN], ("angry", "happy", "sad")),
+        (TEN, ("0", "1", "2")),
+    ],
+    ids=["words", "numbers"],
+)
+def test_a_file_without_faces_of_a_class_scores_a_model_that_knows_it(
+    tmp_path: Path, labels: NDArray[Any], known: tuple[str, ...]
+) -> None:
+    file = write(tmp_path / "test.npz", images=noise(20, 48, 48), labels=labels)
+    faces = load_evaluation(file, ModelSpec(known, 48, 48)).faces
+    assert [known[place] for place in faces.truth[:2]] == [str(label) for label in labels[:2]]
+
+
 PIXELS = noise(20, 48, 48, 3)
+
+
+def rounded_up() -> NDArray[np.float32]:
+    images = (PIXELS / 255).astype(np.float32)
+    images[images == 1] = 1.0000002  # as enlarging leaves it
+    return images
 
 
 @pytest.mark.parametrize(
     "images",
-    [PIXELS, PIXELS / 255, (PIXELS / 255).astype(np.float32), PIXELS.astype(np.int64)],
-    ids=["bytes", "doubles to 1", "floats to 1", "integers"],
+    [
+        PIXELS,
+        PIXELS / 255,
+        (PIXELS / 255).astype(np.float32),
+        PIXELS.astype(np.int64),
+        rounded_up(),
+    ],
+    ids=["bytes", "doubles to 1", "floats to 1", "integers", "floats to a hair above 1"],
 )
 def test_pixels_are_read_whatever_their_type(tmp_path: Path, images: NDArray[Any]) -> None:
     write(tmp_path / "faces.npz", images=images, labels=TEN)
@@ -115,8 +143,9 @@ def test_pixels_are_read_whatever_their_type(tmp_path: Path, images: NDArray[Any
         (np.array(["sad", "happy"])[TEN], {}, ("happy", "sad")),
         (np.eye(2)[TEN], {}, ("0", "1")),
         (TEN.astype(float), {}, ("0", "1")),
+        (TEN, {"class_names": np.array([b"sad", b"happy"])}, ("sad", "happy")),
     ],
-    ids=["names in the file", "words", "one-hot", "floats"],
+    ids=["names in the file", "words", "one-hot", "floats", "names of bytes"],
 )
 def test_labels_are_read_whatever_their_form(
     tmp_path: Path, labels: NDArray[Any], extra: Arrays, expected: tuple[str, ...]
@@ -132,8 +161,11 @@ def test_labels_are_read_whatever_their_form(
 
 def test_labels_txt_names_the_classes(tmp_path: Path) -> None:
     write(tmp_path / "faces.npz", images=noise(20, 48, 48), labels=TEN)
-    (tmp_path / "labels.txt").write_text("happy\nsad\n")
+    (tmp_path / "labels.txt").write_bytes(b"\xef\xbb\xbfhappy\r\n\nsad\n")  # as Windows writes it
     assert load(tmp_path).labels == ("happy", "sad")
+    (tmp_path / "labels.txt").write_bytes("fr\u00f6hlich\ntraurig".encode("latin-1"))
+    with pytest.raises(DataError, match="cannot read labels"):
+        load(tmp_path)
 
 
 def broken(root: Path) -> None:
@@ -173,7 +205,11 @@ FACES = noise(4, 48, 48)
         (arrays(images=FACES[:, :, 0], labels=TEN[:4]), "have the shape"),
         (arrays(images=noise(4, 3, 48, 48), labels=TEN[:4]), "have the shape"),
         (arrays(images=FACES / 255 - 0.5, labels=TEN[:4]), "not 0 to 1 or 0 to 255"),
+        (arrays(images=FACES / 150, labels=TEN[:4]), "not 0 to 1 or 0 to 255"),
         (arrays(images=FACES, labels=TEN[:4] + 0.5), "whole numbers"),
+        (arrays(images=FACES, labels=TEN[:4] * np.nan), "no numbers"),
+        (arrays(images=FACES, labels=np.full((4, 2), np.nan)), "no numbers"),
+        (arrays(images=FACES, labels=1), "not one an image"),
         (arrays(images=FACES, labels=TEN[:4] * 0), "one class only"),
         (arrays(images=FACES, labels=-TEN[:4]), "one class only"),
         (

@@ -177,6 +177,20 @@ def test_a_folder_beside_the_splits_is_named(
     assert f"{tmp_path / 'extra'} is no split" in capsys.readouterr().err
 
 
+def test_a_folder_without_pictures_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_tree(tmp_path)
+    (tmp_path / "angry").mkdir()
+    (tmp_path / "angry" / "a.heic").touch()
+    (tmp_path / "happy" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "happy" / ".ipynb_checkpoints" / "a.png").write_bytes(b"a copy")
+    dataset = load(tmp_path)
+    assert dataset.labels == ("happy", "sad")
+    assert dataset.notes["unreadable_skipped"] == 0
+    assert f"{tmp_path / 'angry'} holds no picture (.bmp" in capsys.readouterr().err
+
+
 def test_cleaning_keeps_every_picture_with_its_label(tmp_path: Path) -> None:
     import cv2
 

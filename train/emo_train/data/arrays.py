@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emo_edge.contract import Image
 from emo_edge.errors import DataError
 from emo_edge.faces import UNREADABLE, one_hot
+from emo_edge.modelfile import read_labels
 from emo_train.data.fer2013 import (
     FER_LABELS,
     FERPLUS_LABELS,
@@ -30,6 +31,7 @@ SPLIT_NAMES = {
 }
 LABELS_FILE = "labels.txt"
 NOTE = "note"
+ROUNDING = 1e-3  # what enlarging and arithmetic add to pixels of 0 to 1
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -40,7 +42,11 @@ def holds_arrays(root: Path) -> bool:
 
 
 def open_arrays(
-    root: Path, kind: LabelKind | None, *, scoring: bool = False, asked: bool = True
+    root: Path,
+    kind: LabelKind | None,
+    *,
+    known: tuple[str, ...] | None = None,
+    asked: bool = True,
 ) -> Layout:
     """Return the pictures of .npz files.
 
@@ -54,7 +60,8 @@ def open_arrays(
     Args:
         root: File or folder.
         kind: Which labels of a file that has FER+ votes; None is "fer".
-        scoring: Whether a training split may be missing.
+        known: The classes of a trained model, which needs no training split, and to which the
+            labels of one that lacks some of its classes belong.
         asked: Whether the user named the kind; one that follows from a model's classes is not
             looked for in arrays without votes.
 
@@ -75,7 +82,7 @@ def open_arrays(
     whole = list(found) == [""]
     if whole:
         found = {"train": found[""]}
-    if "train" not in found and not scoring:
+    if "train" not in found and known is None:
         raise DataError(f"{root} holds no training images (images, x_train, train.npz ...)")
     votes = any("votes" in part for _, part in found.values())
     if kind not in (None, "fer") and not votes:
@@ -84,7 +91,7 @@ def open_arrays(
         kind = None
     read = _Labels(FER_LABELS if kind == "fer" and names is None else names, kind or "fer", votes)
     first = "train" if "train" in found else next(iter(found))
-    labels = read.learn(found[first][1]["labels"])
+    labels = read.learn(found[first][1]["labels"], known)
     parts = {split: read.part(split, name, part) for split, (name, part) in found.items()}
     notes: dict[str, object] = {"fer2013_labels": read.kind} if votes else {}
     notes |= {NOTE: " ".join(said)} if said else {}
@@ -127,6 +134,8 @@ def _splits(file: Path, arrays: Arrays, *, alone: bool) -> dict[str, Arrays]:
                 if split is not None and len(rest) < 2:
                     found.setdefault(split, {})[role] = array
     whole = {split: part for split, part in found.items() if {"images", "labels"} <= part.keys()}
+    for part in whole.values():
+        _require_labels(file, part["labels"])
     if not whole:
         raise DataError(
             f"{file} holds {', '.join(arrays) or 'nothing'}; expected images and labels, or "
@@ -140,6 +149,13 @@ def _splits(file: Path, arrays: Arrays, *, alone: bool) -> dict[str, Arrays]:
     return whole
 
 
+def _require_labels(file: Path, labels: NDArray[Any]) -> None:
+    if not labels.ndim or labels.dtype.kind not in "biufSU":
+        raise DataError(f"{file}: labels are {labels.dtype}{labels.shape}, not one an image")
+    if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+        raise DataError(f"{file}: some labels are no numbers (NaN or infinite)")
+
+
 def _split_named(word: str) -> str | None:
     for split, names in SPLIT_NAMES.items():
         if word in names:
@@ -150,12 +166,9 @@ def _split_named(word: str) -> str | None:
 def _class_names(file: Path, arrays: Arrays) -> tuple[str, ...] | None:
     for name in CLASS_NAMES:
         if name in arrays:
-            return tuple(str(label) for label in arrays[name])
+            return tuple(_text(label) for label in np.atleast_1d(arrays[name]))
     beside = file.parent / LABELS_FILE
-    if beside.is_file():
-        lines = beside.read_text(encoding="utf-8").splitlines()
-        return tuple(line.strip() for line in lines if line.strip())
-    return None
+    return read_labels(beside) if beside.is_file() else None
 
 
 class _Labels:
@@ -164,8 +177,11 @@ class _Labels:
     def __init__(self, names: tuple[str, ...] | None, kind: LabelKind, votes: bool) -> None:
         self.names, self.kind, self.votes = names, kind, votes
 
-    def learn(self, train: NDArray[Any]) -> tuple[str, ...]:
-        """Return the class names, from the training labels where nothing else says them."""
+    def learn(self, train: NDArray[Any], known: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Return the class names, from the training labels where nothing else says them.
+
+        Labels that are all among `known`, those of a model, are its labels.
+        """
         if self.votes:
             self.names = FER_LABELS if self.kind == "fer" else FERPLUS_LABELS
         elif self.names is None:
@@ -175,6 +191,8 @@ class _Labels:
                 self.names = tuple(sorted({_text(label) for label in train.reshape(-1)}))
             else:
                 self.names = tuple(str(i) for i in range(int(train.max(initial=0)) + 1))
+            if known is not None and set(self.names) <= set(known):
+                self.names = known
         if len(self.names) < 2:
             raise DataError(f"the labels hold one class only ({self.names}); two are needed")
         return self.names
@@ -222,7 +240,7 @@ class _Labels:
 
 
 def _text(label: Any) -> str:
-    return label.decode() if isinstance(label, bytes) else str(label)
+    return label.decode(errors="backslashreplace") if isinstance(label, bytes) else str(label)
 
 
 def _reader(file: str, images: NDArray[Any]) -> Any:
@@ -230,19 +248,27 @@ def _reader(file: str, images: NDArray[Any]) -> Any:
     grey = images.ndim == 3 or (images.ndim == 4 and images.shape[3] == 1)
     if not grey and not (images.ndim == 4 and images.shape[3] == 3):
         raise DataError(f"{file}: images have the shape {images.shape}, not [N,H,W] or [N,H,W,3]")
-    scale = 1.0
-    if images.dtype != np.uint8:
-        low, high = float(images.min(initial=0)), float(images.max(initial=0))
-        if images.dtype.kind not in "uif" or not 0 <= low <= high <= 255:
-            raise DataError(f"{file}: pixels from {low:g} to {high:g}, not 0 to 1 or 0 to 255")
-        scale = 255.0 if images.dtype.kind == "f" and high <= 1 else 1.0
+    scale = 1.0 if images.dtype == np.uint8 else _scale(file, images)
 
     def picture(row: int) -> Image:
         image = images[row]
         if images.dtype != np.uint8:
-            image = np.rint(image * scale).astype(np.uint8)
+            image = np.clip(np.rint(image * scale), 0, 255).astype(np.uint8)
         if grey:
             return np.asarray(image.reshape(image.shape[:2]), np.uint8)
         return np.ascontiguousarray(image[..., ::-1])
 
     return picture
+
+
+def _scale(file: str, images: NDArray[Any]) -> float:
+    """Return what brings pixels to 0-255; raises `DataError` where nobody could know."""
+    if images.dtype.kind not in "uif":
+        raise DataError(f"{file}: images are {images.dtype}, not numbers")
+    low, high = float(images.min(initial=0)), float(images.max(initial=0))
+    fractions = images.dtype.kind == "f"
+    if fractions and -ROUNDING <= low <= high <= 1 + ROUNDING:
+        return 255.0
+    if not 0 <= low <= high <= 255 or (fractions and high < 2):
+        raise DataError(f"{file}: pixels from {low:g} to {high:g}, not 0 to 1 or 0 to 255")
+    return 1.0

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from emo_edge.contract import Image, read_image
 from emo_edge.errors import DataError
-from emo_edge.faces import one_hot, pictures_in, require_folder
+from emo_edge.faces import folders_in, one_hot, pictures_in, require_folder
 from emo_edge.messages import warn
+from emo_edge.sources import PICTURES
 from emo_train.data.layout import Layout, Part
 
 # What people call their splits.
@@ -49,7 +50,7 @@ def open_folders(root: Path, labels: tuple[str, ...] | None = None) -> Layout:
 
 def _split_folders(top: Path) -> dict[str, Path]:
     """Return the split folders of `top`; raises `DataError` if two claim to be the same split."""
-    folders = _folders(top)
+    folders = folders_in(top)
     found = {}
     for split, names in SPLIT_FOLDERS.items():
         claims = [folder for folder in folders if folder.name.lower() in names]
@@ -61,47 +62,47 @@ def _split_folders(top: Path) -> dict[str, Path]:
     return found
 
 
-def _folders(top: Path) -> list[Path]:
-    return sorted(p for p in top.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
-
-
 def _descend(root: Path) -> Path:
     """Return the folder that an archive wrapped once or twice: lone folders without pictures."""
     top = root
-    while len(_folders(top)) == 1 and not _split_folders(top):
-        (inner,) = _folders(top)
-        if any(p.is_file() for p in inner.iterdir()) or not _folders(inner):
+    while len(folders_in(top)) == 1 and not _split_folders(top):
+        (inner,) = folders_in(top)
+        if any(p.is_file() for p in inner.iterdir()) or not folders_in(inner):
             break
         top = inner
     return top
 
 
 def _say_ignored(top: Path, splits: Mapping[str, Path]) -> None:
-    for folder in _folders(top):
+    for folder in folders_in(top):
         if folder not in splits.values() and any(pictures_in(folder)):
             warn(f"{folder} is no split: its pictures are not used")
 
 
 def _labels(train: Path) -> tuple[str, ...]:
-    labels = tuple(folder.name for folder in _folders(train) if any(pictures_in(folder)))
+    folders = folders_in(train)
+    labels = tuple(folder.name for folder in folders if any(pictures_in(folder)))
     if not labels:
         raise DataError(
             f"{train} holds no class folders with pictures; expected {train}/<class>/*.png "
             "(or .jpg ...), optionally below train/, val/ and test/"
         )
+    for folder in folders:
+        if folder.name not in labels:
+            warn(f"{folder} holds no picture ({', '.join(sorted(PICTURES))}): it is no class")
     if len(labels) < 2:
         raise DataError(f"{train} holds one class only ({labels[0]}); at least two are needed")
     return labels
 
 
 def _part(split: str, folder: Path, root: Path, labels: tuple[str, ...]) -> Part:
-    unknown = [p.name for p in _folders(folder) if p.name not in labels and any(pictures_in(p))]
+    unknown = [p.name for p in folders_in(folder) if p.name not in labels and any(pictures_in(p))]
     if unknown:
         raise DataError(f"{folder} has classes that training lacks: {', '.join(unknown)}")
     paths: list[Path] = []
     classes: list[int] = []
     for index, label in enumerate(labels):
-        pictures = _visible(pictures_in(folder / label)) if (folder / label).is_dir() else []
+        pictures = sorted(pictures_in(folder / label)) if (folder / label).is_dir() else []
         paths += pictures
         classes += [index] * len(pictures)
     if not paths:
@@ -109,11 +110,6 @@ def _part(split: str, folder: Path, root: Path, labels: tuple[str, ...]) -> Part
     names = [str(path.relative_to(root)) for path in paths]
     targets = one_hot(np.array(classes, np.int64), len(labels))
     return Part(names, targets, lambda i: _read(paths[i]), f"{split} split")
-
-
-def _visible(paths: Iterable[Path]) -> list[Path]:
-    """Leave out what macOS puts beside pictures in archives (._face.jpg)."""
-    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def _read(path: Path) -> Image | None:

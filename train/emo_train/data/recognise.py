@@ -29,7 +29,7 @@ def open_layout(root: Path, kind: str = "auto", labels: tuple[str, ...] | None =
     if is_fer2013(root):
         return open_fer2013(root, wanted or "fer", scoring=labels is not None)
     if holds_arrays(root):
-        return open_arrays(root, wanted, scoring=labels is not None, asked=kind != "auto")
+        return open_arrays(root, wanted, known=labels, asked=kind != "auto")
     if root.is_file():
         raise DataError(f"{root} is not a folder or an .npz file")
     require_folder(root)
