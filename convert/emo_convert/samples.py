@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from emo_edge.contract import Image, prepare, read_image
 from emo_edge.errors import DataError
-from emo_edge.faces import UNREADABLE, load_tree, pictures_in, require_folder, stratified
+from emo_edge.faces import (
+    UNREADABLE,
+    folders_in,
+    load_tree,
+    pictures_in,
+    require_folder,
+    stratified,
+)
 from emo_edge.messages import warn
 from emo_edge.spec import ModelSpec
 
@@ -43,7 +50,7 @@ def read_given(path: Path, spec: ModelSpec) -> Sample:
         faces = load_tree(path, path, spec)
         return Sample(faces.pixels, faces.truth, path.resolve().name)
     # Labels that are not found must not silently become "not labelled".
-    folders = sorted(p.name for p in path.iterdir() if p.is_dir() and any(pictures_in(p)))
+    folders = [p.name for p in folders_in(path) if any(pictures_in(p))]
     if folders:
         raise DataError(
             f"{path} has the folders {', '.join(folders)}, none of which is a label of the model "
@@ -75,7 +82,11 @@ def read_arrays(path: Path, spec: ModelSpec, origin: str) -> Sample:
     if pixels.dtype != np.uint8 or pixels.shape[1:] != spec.input_shape[1:] or not len(pixels):
         raise DataError(f"{path} holds {pixels.dtype}{pixels.shape}, not uint8{spec.input_shape}")
     if truth is not None and (
-        truth.shape != pixels.shape[:1] or truth.min() < 0 or truth.max() >= len(spec.labels)
+        truth.shape != pixels.shape[:1]
+        or truth.dtype.kind not in "iu"
+        or truth.min() < 0
+        or truth.min() < 0
+        or truth.max() >= len(spec.labels)
     ):
         raise DataError(f"the truth in {path} does not fit its faces and the labels")
     return Sample(pixels, truth, origin)

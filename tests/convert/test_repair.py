@@ -336,6 +336,8 @@ def test_fine_tuning_learns_to_be_rounded_and_gives_plain_layers(
 def test_fine_tuning_repeats_itself(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "STEPS", 3)
     model = fold_batch_norm(case.model)
+    for layer in model.layers:
+        layer.trainable = False  # as a training may have left them
     first, again = (fine_tune(model, case.calibration, 1).get_weights() for _ in range(2))
     for a, b, before in zip(first, again, model.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)  # sums of threads, in any order

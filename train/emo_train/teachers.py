@@ -40,7 +40,9 @@ class Identity:
     @classmethod
     def of(cls, faces: Faces) -> Identity:
         """Return the identity of a training split."""
-        rows = "\n".join(faces.names).encode() + np.ascontiguousarray(faces.truth).tobytes()
+        # A name need not be UTF-8.
+        names = "\n".join(faces.names).encode(errors="surrogateescape")
+        rows = names + np.ascontiguousarray(faces.truth).tobytes()
         return cls(sha256(rows), sha256(faces.pixels.tobytes()), faces.pixels.shape[1:])
 
     def fits(self, other: Identity) -> bool:

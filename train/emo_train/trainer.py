@@ -29,7 +29,7 @@ from emo_train.optimizers import Plateau
 from emo_train.precision import warn_if_emulated
 from emo_train.progress import Progress
 from emo_train.recipe import Recipe
-from emo_train.stages import Stage, stage_of, stages
+from emo_train.stages import Stage, stage_of, stages, wake
 from emo_train.teachers import Teacher
 
 EVALUATION_BATCH = 256
@@ -94,7 +94,9 @@ def fit(
                     callbacks=callbacks,
                 )
             done = stage.end
-    return as_float32(keras.saving.load_model(run / BEST, compile=False), dataset, recipe)
+    kept = keras.saving.load_model(run / BEST, compile=False)
+    wake(kept, "all", 0.0)  # what slept in the best epoch is no property of the net
+    return as_float32(kept, dataset, recipe)
 
 
 def _callbacks(

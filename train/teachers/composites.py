@@ -22,7 +22,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from emo_edge.artifacts import atomic_path
+from emo_edge.artifacts import atomic_path, require_writable
 from emo_edge.commands import errors_as_lines
 from emo_edge.contract import Image, probabilities
 from emo_edge.errors import DataError, UsageError
@@ -140,6 +140,7 @@ def main(
     with errors_as_lines():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} is there already: name a new folder")
+        require_writable(out / "train.npz")
         spec = _spec(teacher)
         model = load_model(teacher / MODEL)
 

@@ -41,6 +41,8 @@ def fine_tune(
     """
     rng = np.random.default_rng(seed)
     student = simulate(model, calibration)
+    for layer in student.layers:
+        layer.trainable = True  # those that slept in a training are saved asleep
     step = _training_step(copy(model), student, calibration)
     for number in range(STEPS):
         loss = step(tf.constant(_batch(calibration, rng)))
