@@ -16,7 +16,7 @@ def stream(
     source: str | int | Path,
     *,
     model: str | Path = DEFAULT,
-    labels: Path | None = None,
+    labels: str | Path | None = None,
     input_range: tuple[float, float] | None = None,
     detector: str = "auto",
     backend: str = "auto",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from emo_edge.errors import OutputError
+from emo_edge.errors import OutputError, UsageError
 
 PIECE_BYTES = 1 << 20
 
@@ -110,7 +110,21 @@ def write_bytes(final: Path, content: bytes, *, private: bool = False) -> None:
 def write_json(final: Path, content: Mapping[str, Any]) -> None:
     """Write `content` to `final` as indented JSON, whole or not at all."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(final, f"{text}\n".encode())
+    # What a name holds that is not UTF-8 becomes JSON's \\udc80 and is read back as it was.
+    write_bytes(final, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def opencv_name(name: Path | str) -> str:
+    """Return a name as OpenCV may be given it: one that is not UTF-8 would crash the process.
+
+    Raises `UsageError` for such a name.
+    """
+    text = str(name)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{text!a} is not UTF-8: rename it, or its folder") from None
+    return text
 
 
 def read_at_most(path: Path, limit: int) -> bytes:

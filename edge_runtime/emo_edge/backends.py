@@ -180,6 +180,9 @@ def load_engine(flatbuffer: bytes, backend: Backend, threads: int) -> Any:
     return engine
 
 
+MOST_CLIPPED = 0.5  # of the pixels: the rest would be one value, and every face the same
+
+
 def pixel_table(
     dtype: np.dtype[Any], quantization: tuple[float, int], input_range: tuple[float, float]
 ) -> NDArray[Any]:
@@ -187,6 +190,8 @@ def pixel_table(
 
     A quantised input holds q with real = scale x (q - zero point); a pixel p stands for
     low + p x (high - low) / 255.
+
+    Raises `ModelError` for another type, `UsageError` if most pixels lie beyond what it can hold.
     """
     low, high = input_range
     real = low + np.arange(256) * ((high - low) / 255.0)
@@ -196,7 +201,14 @@ def pixel_table(
     if dtype not in (np.uint8, np.int8) or not scale:
         raise ModelError(f"input of type {dtype} is not supported: use uint8, int8 or float32")
     limits = np.iinfo(dtype)
-    quantised = np.clip(np.round(real / scale) + zero_point, limits.min, limits.max)
+    exact = np.round(real / scale) + zero_point
+    quantised = np.clip(exact, limits.min, limits.max)
+    if np.mean(exact != quantised) > MOST_CLIPPED:
+        least, most = (scale * (end - zero_point) for end in (limits.min, limits.max))
+        raise UsageError(
+            f"pixels as {low:g} to {high:g} do not fit this model, whose input goes from "
+            f"{least:.3g} to {most:.3g}: give --input-range {least:.3g} {most:.3g}"
+        )
     return np.asarray(quantised, dtype)
 
 

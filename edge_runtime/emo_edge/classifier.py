@@ -46,7 +46,7 @@ class Classifier:
         self,
         path: Path | str,
         *,
-        labels: Path | None = None,
+        labels: str | Path | None = None,
         input_range: tuple[float, float] | None = None,
         backend: str = "auto",
         threads: int = 1,
@@ -54,6 +54,7 @@ class Classifier:
     ) -> None:
         self.path = find_model(path) if isinstance(path, str) else path
         model = read_model(self.path)
+        labels = None if labels is None else Path(labels)
         scaling = _input_range(model, self.path, labels, input_range)
         runtime = find_backend(backend)
         if not contained:

@@ -139,11 +139,14 @@ class Health:
         with self.lock:
             now = time.monotonic()
             source = {k: v for k, v in vars(self.source).items() if k != "since"}
+            loop = self.loop.snapshot(now)
+            if self.source.state == "lost":  # whoever was in the newest frame may be gone
+                loop["faces"] = 0
             return {
                 "uptime": round(now - self.started, 3),
                 "seconds_since_beat": round(now - self._beat_at, 3),
                 "source": {**source, "seconds_in_state": round(now - self.source.since, 3)},
-                "loop": self.loop.snapshot(now),
+                "loop": loop,
                 "sinks": {name: dict(vars(sink)) for name, sink in self.sinks.items()},
                 "board": None if self.board is None else dict(self.board),
             }

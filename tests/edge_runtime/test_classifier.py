@@ -114,7 +114,7 @@ def test_metadata_that_contradicts_the_tensors_is_refused(
 def test_a_plain_model_with_labels_answers_like_the_packed_one(tmp_path: Path, path: Path) -> None:
     packed = Classifier(path)
     bare = Classifier(
-        plain(tmp_path / "plain.tflite", path), labels=labels_file(tmp_path / "labels.txt")
+        plain(tmp_path / "plain.tflite", path), labels=str(labels_file(tmp_path / "labels.txt"))
     )
     picture, boxes = scene(*EASY)
     assert bare.spec.labels == LABELS

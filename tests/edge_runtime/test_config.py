@@ -109,7 +109,8 @@ def test_what_may_come_to_hold_a_token_is_its_owners_alone_but_a_service_reads_t
 def test_a_run_takes_what_it_is_not_told_from_the_file(
     tmp_path: Path, picture: Path, home: Path
 ) -> None:
-    wrote(home, f'source = "{picture}"\nmodel = "{INT8}"\njsonl = "{tmp_path / "r.jsonl"}"\n')
+    text = f'source = "{picture}"\nmodel = "{INT8}"\njsonl = "{tmp_path / "r.jsonl"}"\n'
+    wrote(home, f"\ufeff{text}")  # as Windows writes it
     done = edge()
     assert_done(done)
     assert f"configuration: {home}" in done.stderr

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from emo_edge.health import KEPT_FRAMES, Health, SinkHealth
+from emo_edge.health import KEPT_FRAMES, STAGES, Health, SinkHealth
 
 
 def test_before_anything_happened_what_nobody_knows_is_none() -> None:
@@ -55,7 +55,10 @@ def test_the_state_of_the_source_has_a_beginning() -> None:
     health.source.since = time.monotonic() - 100
     health.source.turn("opening")
     assert health.snapshot()["source"]["seconds_in_state"] >= 100
+    health.loop.took(time.monotonic(), 0.1, [0.0] * len(STAGES), faces=2)
+    assert health.snapshot()["loop"]["faces"] == 2
     health.source.turn("lost", "it is gone")
+    assert health.snapshot()["loop"]["faces"] == 0  # nobody knows who is there
     seen = health.snapshot()["source"]
     assert seen["seconds_in_state"] < 50
     assert (seen["state"], seen["error"]) == ("lost", "it is gone")

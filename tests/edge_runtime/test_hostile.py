@@ -6,6 +6,7 @@ import io
 import json
 import math
 import random
+import shutil
 import struct
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from emo_edge.cli import app
 from emo_edge.contract import decode_image
 from emo_edge.errors import DataError
 from emo_edge.modelfile import read_model
-from running import Outcome, assert_refused, call
+from running import Outcome, assert_done, assert_refused, call, run
 
 PARTS = read_model(INT8)
 SIDE = 50_000
@@ -253,6 +254,26 @@ def test_a_name_with_a_nul_is_refused(tmp_path: Path, picture: Path) -> None:
     for option in ("model", "labels"):
         config = written(tmp_path / "edge.toml", f'{option} = "\\u0000"'.encode())
         assert_refused(call(app, "--config", config, "--source", picture), 2)
+
+
+@pytest.mark.parametrize("option", ["picture", "folder", "stream", "snapshot"])
+def test_a_name_that_would_crash_opencv_is_refused(
+    tmp_path: Path, picture: Path, option: str
+) -> None:
+    odd = tmp_path / "caf\udce9"  # Latin-1, as an old archive leaves it
+    odd.mkdir()
+    shutil.copy(picture, odd / "face.png")
+    words = {
+        "picture": ("--source", odd / "face.png"),
+        "folder": ("--source", odd),
+        "stream": ("--source", f"rtsp://127.0.0.1:1/{odd.name}"),
+        "snapshot": ("--source", picture, "--snapshot", odd / "seen.png"),
+    }[option]
+    done = run("emo-edge", "--model", INT8, *words)
+    if option == "folder":  # its pictures are decoded by ourselves
+        assert_done(done)
+    else:
+        assert_refused(done, 2, "caf\\udce9", "is not UTF-8: rename it")
 
 
 @pytest.mark.parametrize("case", HOSTILE)

@@ -14,6 +14,9 @@ from emo_edge.pace import Pace
 
 SAMPLE_SECONDS = 5.0  # heat needs tens of seconds to come or go
 UNDER_VOLTAGE = "under-voltage"
+# So long after the last "throttled" the pace is as it was: slowing down takes the cause away, and a
+# weak supply flickers.
+CALM_SAMPLES = 12
 
 
 class BoardWatch:
@@ -44,6 +47,7 @@ class BoardWatch:
         self._limit = throttle_celsius(root) if limit is None else limit
         self._root, self._period = root, period
         self._level, self._weak = 0, False
+        self._calm = CALM_SAMPLES  # samples since the board last throttled
         self._seen: BoardState | None = None
         self._newest = read_board(root)
         self._ended = threading.Event()
@@ -79,22 +83,23 @@ class BoardWatch:
             self._weak = True
 
     def _turn(self, celsius: float | None, *, throttled: bool) -> None:
-        level = step(self._level, celsius, throttled=throttled, limit=self._limit)
+        self._calm = 0 if throttled else min(self._calm + 1, CALM_SAMPLES)
+        throttles = self._calm < CALM_SAMPLES
+        level = step(self._level, celsius, throttled=throttles, limit=self._limit)
         if level == self._level:
             return
         self._level = level
         self._pace.max_fps, self._pace.search_stretch = self._wanted_fps, self._wanted_stretch
-        where = "the board throttles" if celsius is None else f"the board is at {celsius:.0f} C"
+        at = "" if celsius is None else f" at {celsius:.0f} C"
         if not level:
-            say(f"{where}: full speed again")
+            say(f"the board is{at or ' calm'}: full speed again")
             return
         allowed = LEVELS[level - 1]
         self._pace.max_fps = min(allowed.max_fps, self._wanted_fps or allowed.max_fps)
         self._pace.search_stretch = max(allowed.search_stretch, self._wanted_stretch)
-        say(
-            f"{where} (it throttles at {self._limit:.0f} C): slowed down to "
-            f"{self._pace.max_fps:g} frames a second"
-        )
+        hot = f"the board is{at} (it throttles at {self._limit:.0f} C)"
+        why = f"the board throttles{at}" if throttles else hot
+        say(f"{why}: slowed down to {self._pace.max_fps:g} frames a second")
 
 
 def described(state: BoardState, level: int) -> dict[str, Any]:

@@ -16,8 +16,11 @@ class Sink(Protocol):
     A sink that raises `OutputError` or `OSError` may be called again: it must be able to go on.
     """
 
-    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Take one frame and its readings (possibly none); the picture may not be changed."""
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> bool | None:
+        """Take one frame and its readings (possibly none); the picture may not be changed.
+
+        Return False if there was nothing to do, which says nothing about whether it could be done.
+        """
 
     def close(self) -> None:
         """Finish what was begun; called once, also after an error."""

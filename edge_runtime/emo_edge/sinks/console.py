@@ -34,12 +34,11 @@ class Console:
         if self._live is not None and not self._live.possible:
             self._live = None
 
-    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Print what changed."""
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> bool:
+        """Print what changed; return whether something did."""
         if self._kind == "stills":
             lines = [_still_line(reading) for reading in readings] or ["no face"]
-            self._print([f"{_plain(frame.name)}: {line}" for line in lines])
-            return
+            return self._print([f"{_plain(frame.name)}: {line}" for line in lines])
         if self._origin is None:  # a video has a clock of its own, a camera's begins now
             self._origin = frame.captured_at if self._kind == "live" else 0.0
         at = frame.captured_at - self._origin
@@ -49,19 +48,20 @@ class Console:
         below = ""
         if self._live is not None:
             below = self._live.draw(at, frame, list(self._presence.faces.values()), bool(lines))
-        self._print(lines, below)
+        return self._print(lines, below)
 
     def close(self) -> None:
         """Take the live line away."""
         if self._live is not None:
             self._out.append(ERASE)
 
-    def _print(self, lines: Sequence[str], below: str = "") -> None:
+    def _print(self, lines: Sequence[str], below: str = "") -> bool:
         if self._live is not None and lines:
             lines = [ERASE + line for line in lines]
         text = "".join(f"{line}\n" for line in lines) + below
         if text:
             self._out.append(text)  # at once: a line that is cleared and drawn apart flickers
+        return bool(text)
 
 
 class LiveLine:

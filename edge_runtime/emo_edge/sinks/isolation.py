@@ -89,7 +89,7 @@ class Isolated:
             self._report.dropped()
             return
         try:
-            self._sink(frame, readings)
+            done = self._sink(frame, readings)
         except ReaderGoneError:
             raise
         except (EmoError, OSError) as error:
@@ -98,7 +98,7 @@ class Isolated:
             self._report.failed(_words(error))
         else:
             self._report.written()
-            if self._report.failing:
+            if self._report.failing and done is not False:
                 self._report.works()
 
     def drop(self) -> None:

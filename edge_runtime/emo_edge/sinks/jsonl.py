@@ -24,10 +24,11 @@ class JsonLines:
         else:
             self._lines = Log(Path(target), begins='{"source": ', limit=limit)
 
-    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Write one line for each reading."""
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> bool:
+        """Write one line for each reading; return whether there was one."""
         records = (as_record(frame, reading, self._live) for reading in readings)
         self._lines.append("".join(json.dumps(r, allow_nan=False) + "\n" for r in records))
+        return bool(readings)
 
     def close(self) -> None:
         """Close the file (never stdout)."""

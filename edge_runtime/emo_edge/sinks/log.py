@@ -118,20 +118,25 @@ class Log:
             )
 
     def _check(self) -> None:
-        """Once a second: is there room, is the file still the one of this name?"""
+        """Once a second: is the file still the one of this name, is there room?"""
         now = time.monotonic()
         if self._file is None or not self._regular or now - self._checked_at < CHECK_SECONDS:
             return
         self._checked_at = now
-        require_room(self._file)
+        if self._is_another():
+            self._end()  # first: the room of a deleted log is free only when nobody holds it
+        else:
+            require_room(self._file)
+
+    def _is_another(self) -> bool:
+        """Whether the open file is not the one of this name any more."""
+        assert self._file is not None
+        ours = os.fstat(self._file)
         try:
             there = self._path.stat()
         except FileNotFoundError:
-            self._end()
-            return
-        ours = os.fstat(self._file)
-        if (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino):
-            self._end()
+            return True
+        return (there.st_dev, there.st_ino) != (ours.st_dev, ours.st_ino)
 
     def _write(self, rows: bytes) -> None:
         assert self._file is not None

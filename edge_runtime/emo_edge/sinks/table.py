@@ -34,9 +34,10 @@ class Table:
         else:
             self._rows = Log(Path(target), header=header, limit=limit)
 
-    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
-        """Write one row for each reading."""
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> bool:
+        """Write one row for each reading; return whether there was one."""
         self._rows.append("".join(self._text(frame, reading) for reading in readings))
+        return bool(readings)
 
     def close(self) -> None:
         """Close the file (never stdout)."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import cv2
 import numpy as np
 
 from emo_edge.contract import Image
+from emo_edge.messages import overheard
 
 START = b"\xff\xd8\xff"
 END = b"\xff\xd9"
@@ -16,6 +18,8 @@ SCAN = 0xDA
 MARKER_IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 # ITU-T T.81 B.1.1.3: markers without a length: TEM, RST0-7, SOI.
 ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+# What libjpeg says of pictures that lack something (jerror.h: JWRN_HIT_MARKER, JWRN_HUFF_BAD_CODE).
+DAMAGE = (b"premature end", b"bad huffman code")
 # What may follow a scan: DHT, EOI, SOS, DQT, DNL, DRI, COM.
 AFTER_SCAN = frozenset({0xC4, 0xD9, SCAN, 0xDB, 0xDC, 0xDD, 0xFE})
 
@@ -65,12 +69,20 @@ def is_whole(data: bytes, *, ends: bool) -> bool:
         return False
 
 
-def decode(data: bytes) -> Image | None:
-    """Return uint8[H,W,3] BGR, or None if the decoder gives up."""
+def decode(data: bytes) -> tuple[Image | None, bool]:
+    """Return uint8[H,W,3] BGR, or None if the decoder gives up, and whether all of it was there.
+
+    Of what is missing libjpeg tells stderr alone, as of what does no harm: cameras that fill their
+    pictures up would write a line a frame.
+    """
     if data.rfind(END) < 0:  # from a camera that never sends it; OpenCV 4.12+ insists
         data += END
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    return None if image is None else np.asarray(image, np.uint8)
+    with overheard() as held:
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:
+            return None, False
+        said = os.pread(held.fileno(), 200, 0).lower()
+    if image is None:
+        return None, False
+    return np.asarray(image, np.uint8), not any(words in said for words in DAMAGE)

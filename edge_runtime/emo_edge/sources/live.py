@@ -56,6 +56,7 @@ class _Supervisor:
         self._leaving: list[tuple[Attempt, float]] = []  # told to stop at, monotonic seconds
         self._counted = (0, 0)  # of this attempt: arrived, broken
         self._size: tuple[int, ...] = ()
+        self._clean = False  # whether this camera's pictures are whole
         self._undecoded_since: float | None = None
         self._lost_at = 0.0
         self._back_at = time.monotonic()
@@ -134,8 +135,10 @@ class _Supervisor:
         self._taken = number
         if now - at > self._patience.silence:  # taken late from a camera that is silent since
             return None
-        image = decode(picture) if isinstance(picture, bytes) else picture
-        if image is None or (self._size and image.shape != self._size):
+        image, whole = decode(picture) if isinstance(picture, bytes) else (picture, True)
+        self._clean = self._clean or whole  # some cameras never send the whole of it
+        less = self._clean and not whole
+        if image is None or less or (self._size and image.shape != self._size):
             self._undecoded_since = self._undecoded_since or now
             with self._health.lock:
                 self._health.source.broken += 1
@@ -218,6 +221,7 @@ class _Supervisor:
         self._leaving = [(attempt, at) for attempt, at in self._leaving if not attempt.ended]
         if len(self._leaving) >= MOST_STUCK:
             self._health.source.error = HANGING
+            self._say_once("hanging", HANGING)
             wait = left
         elif any(now - at < self._patience.stuck for _, at in self._leaving):
             wait = HINT_SECONDS  # its end is notified

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 
+from emo_edge.artifacts import opencv_name
 from emo_edge.errors import SourceError, UsageError
 from emo_edge.health import Health
 from emo_edge.sources.capture import Camera
@@ -46,7 +47,8 @@ def open_source(
 
     Raises:
         SourceError: it cannot be opened; says what is there instead where that helps.
-        UsageError: a size or rate is asked of something that has its own.
+        UsageError: a size or rate is asked of something that has its own, or a name is none that
+            OpenCV may be given.
     """
     if not text.strip():  # an unset shell variable would mean the current folder
         raise SourceError("the source is empty: give a camera, a file, a folder or a URL")
@@ -110,7 +112,7 @@ def _read(text: str) -> Iterator[Source]:
         raise SourceError(f"cannot open {text}: {os.strerror(errno.EACCES)}")
     if stat.S_ISDIR(mode):
         yield Source(text, "stills", 1.0, stills(pictures_in(path), skip_unreadable=True))
-    elif stat.S_ISREG(mode) and cv2.haveImageReader(str(path)):
+    elif stat.S_ISREG(mode) and cv2.haveImageReader(opencv_name(path)):
         yield Source(text, "stills", 1.0, stills([path], skip_unreadable=False))
     elif stat.S_ISREG(mode):
         with recording(text) as source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import threading
 import time
 from typing import Any
 
@@ -13,6 +14,8 @@ from emo_edge.contract import Image
 from emo_edge.errors import SourceError
 from emo_edge.messages import warn
 from emo_edge.sources.settings import Asked
+
+SILENCE_SECONDS = 2.0
 
 
 class Picamera:
@@ -46,7 +49,8 @@ class PicameraCapture:
         # picamera2 calls BGR in memory "RGB888".
         controls = {} if asked.fps is None else {"FrameRate": asked.fps}
         main = {"size": (asked.width, asked.height), "format": "RGB888"}
-        self._camera = camera
+        self._camera, self._arrived = camera, threading.Event()
+        self._job: Any = None  # a picture that was asked for
         try:
             camera.configure(camera.create_video_configuration(main=main, controls=controls))
             camera.start()
@@ -58,17 +62,30 @@ class PicameraCapture:
         self.title = f"{width}x{height} at {self.fps:g} fps from picamera2"
 
     def read(self) -> tuple[Image, float] | None:
-        """Return the next picture; blocks for as long as libcamera is silent."""
+        """Return the next picture, or None if libcamera is silent for two seconds."""
         try:
-            image = self._camera.capture_array("main")
+            if self._job is None:
+                self._arrived.clear()
+                # With a function to call it returns at once.
+                self._job = self._camera.capture_array("main", signal_function=self._signal)
+            if not self._arrived.wait(SILENCE_SECONDS):
+                return None
+            job, self._job = self._job, None
+            image = self._camera.wait(job)
         except Exception as error:
             raise SourceError(f"picamera2 failed ({error})") from error
         return np.ascontiguousarray(image, np.uint8), time.monotonic()
 
+    def _signal(self, _job: Any) -> None:
+        self._arrived.set()
+
     def close(self) -> None:
-        """Stop it and let it go."""
-        self._camera.stop()
-        self._camera.close()
+        """Let it go; raises `SourceError` if picamera2 does not."""
+        try:
+            # It stops the camera, too. Its stop() would wait behind a picture that does not come.
+            self._camera.close()
+        except Exception as error:
+            raise SourceError(f"picamera2 cannot be closed ({error})") from error
 
 
 def picameras() -> list[str]:

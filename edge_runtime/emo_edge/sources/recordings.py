@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from emo_edge.artifacts import opencv_name
 from emo_edge.errors import SourceError
 from emo_edge.messages import warn
 from emo_edge.sources.capture import nominal_fps
@@ -23,7 +24,7 @@ WHOLE = 0.9
 def recording(name: str) -> Iterator[Source]:
     """Open a video file; raises `SourceError` if it is none."""
     # FFmpeg takes 12:30.mp4 for a URL, and no whole path for one.
-    capture = cv2.VideoCapture(str(Path(name).absolute()), cv2.CAP_FFMPEG)
+    capture = cv2.VideoCapture(opencv_name(Path(name).absolute()), cv2.CAP_FFMPEG)
     if not capture.isOpened():
         raise SourceError(f"{name}: is neither a picture nor a video")
     fps = nominal_fps(capture) or 25.0

@@ -6,19 +6,21 @@ from urllib.parse import urlsplit, urlunsplit
 
 import cv2
 
+from emo_edge.artifacts import opencv_name
 from emo_edge.errors import SourceError
 from emo_edge.sources.capture import OpenCvCapture
 from emo_edge.sources.quiet import quieten_opencv
 
 OPEN_MS, READ_MS = 10_000, 2_000
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "tcp", "udp", "rtp", "srt")
+ENCODING = "in a user, password or path write / ? # @ : as %2F %3F %23 %40 %3A"
 
 
 class Stream:
     """A stream by its URL; its name leaves out what may be secret (user, password, query)."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self._url = opencv_name(url)
         self.name = public_name(url)
 
     def open(self) -> OpenCvCapture:
@@ -41,12 +43,17 @@ class Stream:
 
 
 def public_name(url: str) -> str:
-    """Return scheme, host and path of a URL; raises `SourceError` if it is none."""
+    """Return scheme, host and path of a URL; raises `SourceError` if it is none.
+
+    A password with a / in it ends the host there, and would be taken for a path.
+    """
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
-    except ValueError as error:
-        raise SourceError(f"not a URL: {error}") from error
+    except ValueError:  # its words may be part of a password
+        raise SourceError(f"not a URL; {ENCODING}") from None
+    if port and "@" in (parts.path or parts.query + parts.fragment):
+        raise SourceError(f"a URL with an @ behind its host; {ENCODING}")
     if parts.scheme.lower() not in SCHEMES:
         raise SourceError(
             f"{parts.scheme}:// is no kind of stream; choose from {', '.join(SCHEMES)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.playing import firmware, raspberry_pi
+from emo_edge.board.sensors import read_board
 from emo_edge.board.watch import BoardWatch
 from emo_edge.health import Health
 from emo_edge.pace import Pace
@@ -76,6 +77,23 @@ def test_under_voltage_is_reported_once_and_shown_while_it_lasts(
             until(lambda now=now: health.board["throttled"] == now, watch.beat)  # type: ignore
         assert health.board["throttled_since_boot"] == ["under-voltage", "throttled"]
     assert capfd.readouterr().err.count("under-voltage") == 1
+
+
+def test_a_flag_that_flickers_slows_down_once(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emo_edge.board.watch.CALM_SAMPLES", 3)
+    pace = Pace()
+    watch = BoardWatch(Health(), pace, root=raspberry_pi(tmp_path, celsius=60))
+    for word in (0, 4, 0, 4, 0, 0, 4, 0, 0, 0):
+        raspberry_pi(tmp_path, celsius=60, word=word)
+        watch._newest = read_board(tmp_path)  # as its thread does
+        watch.beat()
+    assert pace == Pace()
+    assert capfd.readouterr().err.splitlines() == [
+        "the board throttles at 60 C: slowed down to 12 frames a second",
+        "the board is at 60 C: full speed again",
+    ]
 
 
 def test_a_board_that_tells_nothing_is_no_error_and_is_json(tmp_path: Path) -> None:

@@ -56,6 +56,12 @@ def test_a_face_is_gone_once_and_not_for_a_missed_frame() -> None:
     assert lines == ["0.00 s face 1 happy 81% (12 ms old)", "2.00 s face 1 gone"]
 
 
+def test_a_face_that_is_looked_for_every_other_second_is_not_gone_when_it_is_missed_once() -> None:
+    moments = [(2.0 * i, [a_reading(at=2.0 * i)] if i != 3 else []) for i in range(6)]
+    (line,) = timeline(*moments)
+    assert line.startswith("0.00 s face 1 happy")
+
+
 def test_every_picture_is_named_without_signs_that_steer_a_terminal() -> None:
     stream = io.StringIO()
     console = Console("stills", stream)

@@ -24,16 +24,17 @@ class Memory:
 
     def __init__(self, error: Exception | None = None, gate: threading.Event | None = None) -> None:
         self.error, self.gate = error, gate
-        self.calls, self.closed = 0, False
+        self.calls, self.closed, self.idle = 0, False, False
         self.kept: list[int] = []
 
-    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:  # noqa: ARG002
+    def __call__(self, frame: Frame, readings: Sequence[Reading]) -> bool:  # noqa: ARG002
         if self.gate is not None:
             self.gate.wait(10)
         self.calls += 1
         if self.error is not None:
             raise self.error
         self.kept.append(frame.index)
+        return not self.idle
 
     def close(self) -> None:
         self.closed = True
@@ -66,8 +67,12 @@ def test_an_outage_is_said_once_and_its_end_with_what_was_lost(
     assert sink.calls == 4  # at 0, 1, 3 and 7 seconds
     sink.error = None
     clock[0] += 10
+    sink.idle = True
+    isolated(a_frame(99), [])  # nothing to write: nobody knows
+    assert health.sinks["csv"].state == "failing"
+    sink.idle = False
     isolated(a_frame(100), [])
-    assert sink.kept == [100]
+    assert sink.kept == [99, 100]
     assert health.sinks["csv"].state == "ok"
     assert capsys.readouterr().err.splitlines() == [
         "warning: output csv is failing: No space left on device; the rest goes on",

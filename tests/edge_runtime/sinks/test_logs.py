@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -254,6 +255,23 @@ def test_a_log_that_was_taken_away_is_begun_anew(
         sink(a_frame(2), [a_reading()])
     header, row = path.read_text().splitlines()
     assert (header, row.split(",")[2]) == (HEADER, "2")
+
+
+def test_a_deleted_log_gives_its_room_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emo_edge.sinks.log.CHECK_SECONDS", 0.0)
+    path = tmp_path / "r.jsonl"
+    log = Log(path, begins="{")
+    log.append(ROW)
+
+    def full(file: int) -> None:
+        if os.fstat(file).st_nlink == 0:  # as long as somebody holds what was deleted
+            raise OSError(errno.ENOSPC, "nearly full")
+
+    monkeypatch.setattr("emo_edge.sinks.log.require_room", full)
+    path.unlink()
+    log.append(ROW)
+    log.close()
+    assert path.read_text() == ROW
 
 
 def test_a_log_that_was_emptied_in_its_place_has_its_header_again(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_an_address_is_taken_from_one_url(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert plain.topic.startswith("emo-edge/")
     monkeypatch.setenv("EMO_MQTT_PASSWORD", "of the environment")
     assert parse_address("mqtt://me@b").password == "of the environment"
-    (tmp_path / "secret").write_text("of the file\n")
+    (tmp_path / "secret").write_bytes(b"\xef\xbb\xbfof the file\r\n")  # as Windows writes it
     assert parse_address("mqtt://me@b", tmp_path / "secret").password == "of the file"
 
 

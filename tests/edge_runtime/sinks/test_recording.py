@@ -73,6 +73,14 @@ def test_a_camera_is_recorded_at_life_speed(tmp_path: Path, delivered: float) ->
     assert seconds(path) == pytest.approx(3.0, abs=1.5 / LIVE_FPS)
 
 
+def test_a_camera_that_is_looked_at_three_times_a_minute_is_one_film(tmp_path: Path) -> None:
+    with closing(Recording(tmp_path / "seen.mp4", "live", 15.0)) as sink:
+        for at in (0.0, 20.0, 40.0, 60.0, 80.0):
+            sink(a_frame(at=at), [])
+    assert names(tmp_path) == ["seen-0002.mp4", "seen.mp4"]  # the first gap might have been a loss
+    assert seconds(tmp_path / "seen-0002.mp4") == pytest.approx(60.0, abs=0.1)
+
+
 def test_a_short_gap_is_filled_and_a_long_one_begins_a_new_file(tmp_path: Path) -> None:
     with closing(Recording(tmp_path / "seen.mp4", "live", 15.0)) as sink:
         for at in (0.0, 1.0, 4.0, 60.0, 61.0):
@@ -181,6 +189,11 @@ def test_a_recording_that_cannot_begin_leaves_the_old_file(tmp_path: Path) -> No
         sink(a_frame(), [])  # mp4v knows no such frame rate
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["seen.mp4"]
+
+
+def test_a_folder_whose_name_would_crash_opencv_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is not UTF-8"):
+        Recording(tmp_path / "caf\udce9" / "seen.mp4", "video", 10.0)
 
 
 def test_a_recording_without_a_frame_leaves_nothing(tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ def test_a_snapshot_is_written_once_a_second(
     assert all(file.stat().st_size for file in tmp_path.glob("?0.png"))
 
 
+def test_a_face_that_could_not_be_written_is_written_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emo_edge.sinks.snapshot.SECONDS", 0.0)
+    path = tmp_path / "newest.png"
+    sink = Snapshot(path)
+    path.mkdir()
+    with pytest.raises(OutputError):
+        sink(a_frame(), [a_reading()])
+    path.rmdir()
+    assert sink(a_frame(), []) is True
+    assert sink(a_frame(), []) is False
+    assert read_image(path).shape == PICTURE.shape
+
+
 @pytest.mark.parametrize("name", ["out.txt", "out"])
 def test_a_suffix_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"\.jpg or \.png"):
@@ -58,6 +73,8 @@ def test_a_suffix_that_cannot_be_written_is_refused_at_once(tmp_path: Path, name
 
 def test_a_picture_too_large_for_its_format_is_an_output_error(tmp_path: Path) -> None:
     vast = dataclasses.replace(a_frame(), image=np.zeros((8, 70_000, 3), np.uint8))
-    with closing(Snapshot(tmp_path / "x.jpg")) as sink, pytest.raises(OutputError, match="write"):
-        sink(vast, [a_reading()])
+    sink = Snapshot(tmp_path / "x.jpg")
+    for write in (lambda: sink(vast, [a_reading()]), sink.close):
+        with pytest.raises(OutputError, match="write"):
+            write()
     assert list(tmp_path.iterdir()) == []

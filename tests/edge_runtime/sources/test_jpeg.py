@@ -52,8 +52,20 @@ def test_noise_within_a_picture_is_seen(picture: bytes) -> None:
 
 
 def test_what_the_decoder_refuses_is_none() -> None:
-    assert decode(jpeg(1)[:100]) is None
-    assert decode(b"") is None
+    assert decode(jpeg(1)[:100]) == (None, False)
+    assert decode(b"") == (None, False)
+
+
+@KINDS
+def test_the_decoder_tells_whether_all_of_a_picture_was_there(
+    picture: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for data in (picture, picture[:-2], picture[:-2] + bytes(6) + picture[-2:]):
+        assert decode(data)[1]
+    image, whole = decode(picture[: len(picture) * 9 // 10] + picture[-2:])
+    assert image is not None
+    assert not whole
+    assert capfd.readouterr().err == ""
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

@@ -172,7 +172,7 @@ def test_a_read_that_never_returns_does_not_take_the_process_with_it(capsys: Cap
     assert "no frame for" in capsys.readouterr().err
 
 
-def test_threads_that_hang_are_bounded() -> None:
+def test_threads_that_hang_are_bounded(capsys: Captured) -> None:
     blocked = threading.Event()
     hang: list[Step] = [lambda: blocked.wait(30) and None, SourceError("it hung")]
     lives = [chain(pictures(count=1), hang) for _ in range(50)]
@@ -185,6 +185,7 @@ def test_threads_that_hang_are_bounded() -> None:
         assert health.source.state == "lost"
         assert camera.opened <= 5
         assert threading.active_count() - before <= 5
+        assert capsys.readouterr().err.count("restart the machine") == 1
         blocked.set()
         until(source, lambda: camera.opened > 5)
 
@@ -223,6 +224,32 @@ def test_broken_frames_among_good_ones_are_left_out_counted_and_said_once(
         frames = until(source, lambda: health.source.broken >= 20)
     assert [number_of(f.image) for f in frames] == [f.index for f in frames]
     assert capsys.readouterr().err.count("a broken frame") == 1
+
+
+def padded(picture: bytes) -> bytes:
+    return picture[:-2] + bytes(6) + picture[-2:]
+
+
+def gappy(picture: bytes) -> bytes:
+    """Leave out what a lost packet holds: the decoder fills the rest with grey."""
+    return picture[: len(picture) * 9 // 10] + picture[-2:]
+
+
+def test_pictures_that_lack_their_rest_are_broken_unless_a_camera_has_no_others(
+    capfd: Captured,
+) -> None:
+    def life() -> Iterator[Step]:
+        for number in itertools.count():
+            yield padded(jpeg(number))
+            yield gappy(jpeg(number))
+
+    with opened(Faulty(life()), Patience()) as (source, health):
+        frames = until(source, lambda: health.source.broken >= 10)
+    assert [number_of(f.image) for f in frames] == [f.index // 2 for f in frames]
+    with opened(Faulty(gappy(jpeg(n)) for n in itertools.count()), Patience()) as (source, health):
+        until(source, lambda: health.source.frames >= 20)
+    assert health.source.broken == 0
+    assert "JPEG" not in capfd.readouterr().err  # libjpeg's own words
 
 
 def test_pictures_without_an_end_marker_are_taken_from_a_camera_that_never_sends_one() -> None:

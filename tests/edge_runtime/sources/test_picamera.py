@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +12,19 @@ import pytest
 
 from edge_runtime.streaming import number_of
 from emo_edge.errors import SourceError
+from emo_edge.health import Health
 from emo_edge.sources import Asked, cameras, open_source
+from emo_edge.sources.live import live
+from emo_edge.sources.picamera import Picamera
+from emo_edge.sources.settings import Patience
 
 MODULE = """
 import time
 from edge_runtime.streaming import numbered
 
 class Picamera2:
-    opened = []
+    opened, held = [], False
+    silent_after, unwilling = None, False  # pictures; whether closing fails
 
     @staticmethod
     def global_camera_info():
@@ -26,6 +33,9 @@ class Picamera2:
     def __init__(self, number):
         if number == 1:
             raise RuntimeError("Failed to acquire camera: Device or resource busy")
+        if Picamera2.held:
+            raise RuntimeError("Camera in use")
+        Picamera2.held = True
         self.calls = []
         self.number = 0
         Picamera2.opened.append(self)
@@ -42,17 +52,23 @@ class Picamera2:
     def start(self):
         self.calls.append("start")
 
-    def capture_array(self, name):
+    def capture_array(self, name, signal_function):
         assert name == "main" and self.calls == ["start"]
         time.sleep(0.005)
+        if self.number == Picamera2.silent_after:
+            return None  # a job that is never done
         self.number += 1
-        return numbered(self.number - 1)
+        signal_function(self.number - 1)
+        return self.number - 1
 
-    def stop(self):
-        self.calls.append("stop")
+    def wait(self, job):
+        return numbered(job)
 
     def close(self):
         self.calls.append("close")
+        Picamera2.held = False
+        if Picamera2.unwilling:
+            raise RuntimeError("Failed to release camera")
 """
 
 
@@ -74,7 +90,25 @@ def test_it_is_configured_started_read_and_let_go(picamera2: Path) -> None:
     (camera,) = sys.modules["picamera2"].Picamera2.opened
     assert camera.configuration["main"] == {"size": (800, 600), "format": "RGB888"}
     assert camera.configuration["controls"] == {"FrameRate": 15}
-    assert camera.calls == ["start", "stop", "close"]
+    assert camera.calls == ["start", "close"]
+
+
+@pytest.mark.parametrize("unwilling", [False, True])
+def test_a_camera_that_falls_silent_is_let_go_and_found_again(
+    picamera2: Path, monkeypatch: pytest.MonkeyPatch, unwilling: bool
+) -> None:
+    monkeypatch.setattr("emo_edge.sources.picamera.SILENCE_SECONDS", 0.05)
+    monkeypatch.syspath_prepend(str(picamera2.parent))
+    module = importlib.import_module("picamera2").Picamera2
+    module.silent_after, module.unwilling = 3, unwilling
+    health, patience = Health(), Patience(silence=0.2, first_pause=0.02, longest_pause=0.1)
+    with live(Picamera("picamera2", 0, Asked()), health, patience) as source:
+        deadline = time.monotonic() + 20
+        while health.source.reopened < 2:
+            next(source.frames)
+            assert time.monotonic() < deadline
+    assert module.opened[0].calls == ["start", "close"]
+    assert not module.held
 
 
 @pytest.mark.parametrize(("text", "message"), [("picamera2:1", "busy"), ("picamera2:2", "sees 2")])

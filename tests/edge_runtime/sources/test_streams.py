@@ -191,6 +191,19 @@ def test_what_is_secret_in_a_url_is_left_out_of_its_name(url: str, name: str) ->
     assert public_name(url) == name
 
 
+@pytest.mark.parametrize("password", ["12/s3cret", "12?s3cret", "12#s3cret", "s3/cret", "s3#cret"])
+def test_a_password_that_must_be_written_otherwise_is_not_printed_either(password: str) -> None:
+    with pytest.raises(SourceError, match="as %2F %3F") as refusal:
+        public_name(f"rtsp://admin:{password}@cam.lan/live")
+    assert "s3" not in str(refusal.value)
+    assert "cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", ["rtsp://cam/live@hd", "http://cam:80/video?user=a@b"])
+def test_an_at_sign_elsewhere_is_no_password(url: str) -> None:
+    assert public_name(url) == url.partition("?")[0]
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "concat://a|b", "://x", "http://h:port/"])
 def test_what_is_no_stream_is_refused(url: str) -> None:
     with pytest.raises(SourceError, match=r"is no kind of stream|not a URL"), open_source(url):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,11 +86,7 @@ class Survey:
             "grey": self.pictures - self.coloured,
             "coloured": self.coloured,
             "blank": dict(self.blank),
-            "unreadable": {
-                # A name need not be UTF-8.
-                split: [os.fsencode(name).decode(errors="backslashreplace") for name in names]
-                for split, names in self.unreadable.items()
-            },
+            "unreadable": {split: list(names) for split, names in self.unreadable.items()},
             "duplicates": {
                 "within": dict(self.repeated),
                 "across": {f"{a}, {b}": count for (a, b), count in self.shared.items()},

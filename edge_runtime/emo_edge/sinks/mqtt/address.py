@@ -89,6 +89,6 @@ def _kept_password(file: Path | None) -> str | None:
     if file is None:
         return os.environ.get(PASSWORD)
     try:
-        return read_at_most(file, MAX_PASSWORD_BYTES).decode().rstrip("\r\n")
+        return read_at_most(file, MAX_PASSWORD_BYTES).decode("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read --mqtt-password-file {file}: {error}") from None

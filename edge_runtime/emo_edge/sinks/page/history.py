@@ -6,11 +6,13 @@ from collections import deque
 from typing import Any
 
 from emo_edge.sinks.page.latest import Moment
+from emo_edge.tracking import NEXT_FRAME
 
 KEPT_SECONDS = 300.0
 SAMPLE_SECONDS = 0.5
 KEPT_SAMPLES = 3000  # 300 s of five faces; about 150 kB when it is sent
-# A pause longer than this (a camera away, a board asleep) counts for no label.
+# A longer pause (a camera away, a board asleep) counts for no label, unless the one before was as
+# long (--max-fps 0.5).
 LONGEST_STEP = 1.0
 
 
@@ -19,14 +21,17 @@ class History:
 
     def __init__(self) -> None:
         self._samples: deque[list[Any]] = deque(maxlen=KEPT_SAMPLES)
-        self._sampled_at = self._seen_at = float("-inf")
+        self._sampled_at = float("-inf")
+        self._seen_at: float | None = None
+        self._pause = 0.0
         self.label_seconds: dict[str, float] = {}
 
     def take(self, moment: Moment) -> None:
         """Take in a moment."""
         at = moment.frame.grabbed_at
-        step = min(max(at - self._seen_at, 0.0), LONGEST_STEP)
-        self._seen_at = at
+        pause = 0.0 if self._seen_at is None else max(at - self._seen_at, 0.0)
+        step = min(pause, max(LONGEST_STEP, NEXT_FRAME * self._pause))
+        self._seen_at, self._pause = at, pause
         for reading in moment.readings:
             shown = self.label_seconds.get(reading.label, 0.0)
             self.label_seconds[reading.label] = shown + step

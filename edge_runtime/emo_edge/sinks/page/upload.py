@@ -13,6 +13,7 @@ import numpy as np
 
 from emo_edge.contract import Image
 from emo_edge.errors import EmoError
+from emo_edge.messages import overheard
 from emo_edge.pipeline import Pipeline
 from emo_edge.sinks.page.broadcast import face_record
 from emo_edge.sinks.page.places import Places
@@ -145,7 +146,8 @@ def _decode(content: bytes, longer: int) -> Image:
         8: cv2.IMREAD_REDUCED_COLOR_8,
     }[reduction]
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
+        with overheard():  # libjpeg tells stderr what the sender should know
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), flag)
     except cv2.error:
         image = None
     if image is None:

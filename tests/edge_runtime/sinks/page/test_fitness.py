@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
+from edge_runtime.framing import a_frame
 from edge_runtime.visiting import Visited, reading
 from emo_edge.health import SinkHealth
 from emo_edge.sinks.page import verdict
+from emo_edge.sinks.page.history import History
+from emo_edge.sinks.page.latest import Moment
 from running import wait_until
 
 
@@ -145,6 +150,16 @@ def test_labels_are_counted_in_seconds(visited: Visited) -> None:
     visited.show(reading("happy"), reading("uncertain", track=2))
     wait_until(lambda: ("uncertain",) in shown())
     assert before < shown()["happy",] < before + 5
+
+
+def test_seconds_count_between_rare_frames_too_but_not_while_a_camera_is_away() -> None:
+    history = History()
+    times = [0.0, *np.arange(2.0, 21.0, 2.0), 20.1, 500.0]
+    for number, at in enumerate(times):
+        frame = replace(a_frame(number, at), grabbed_at=at)
+        history.take(Moment(number, frame, [reading("happy")], at))
+    # The first gap might have been a loss: it counts one second, as the last one does.
+    assert history.label_seconds["happy"] == pytest.approx(1 + 18 + 0.1 + 1)
 
 
 def test_names_from_outside_cannot_break_the_format() -> None:
