@@ -233,7 +233,7 @@ class _Tap:
         step: Is given every frame with its readings.
     """
 
-    def __init__(self, step: Callable[[Frame, Sequence[Reading]], None]) -> None:
+    def __init__(self, step: Callable[[Frame, Sequence[Reading]], object]) -> None:
         self._step = step
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
