@@ -347,6 +347,14 @@ def test_onednn_is_asked_for_unless_the_user_says_otherwise(
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == used
 
 
+def test_options_that_do_nothing_are_named(tmp_path: Path, drawn: Path) -> None:
+    idle = ("--teacher-weight", "0.7", "--plateau-patience", "3")
+    done = call(app, "--data", drawn, "--out", tmp_path / "run", *TINY, "--epochs", "1", *idle)
+    assert_done(done)
+    assert "--plateau-patience does nothing without --schedule plateau" in done.stderr
+    assert "--teacher-weight does nothing without --teacher" in done.stderr
+
+
 def test_training_stops_when_the_chosen_metric_no_longer_improves(
     tmp_path: Path, drawn: Path
 ) -> None:

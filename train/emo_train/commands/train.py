@@ -13,7 +13,7 @@ import typer
 from emo_edge.artifacts import require_writable
 from emo_edge.commands import guarded, refuse_stray, show_version
 from emo_edge.errors import DataError, UsageError
-from emo_edge.messages import say
+from emo_edge.messages import say, warn
 from emo_edge.runfolder import CONFIG, HISTORY, METRICS
 from emo_train.commands.workstation import require_workstation
 from emo_train.recipe import Recipe
@@ -85,6 +85,7 @@ def train(
     distribute = distribute or known.get("distribute", "none")
     cross_validate = cross_validate or known.get("folds")
     teacher = teacher or [Path(run) for run in known.get("teachers", ())]
+    _warn_of_idle(chosen, recipe, taught=bool(teacher))
     if cross_validate is not None and (teacher or distribute != "none"):
         raise UsageError(
             "--cross-validate takes neither --teacher (it has seen faces that a fold scores) nor "
@@ -92,6 +93,15 @@ def train(
         )
     new = {"data": data, "recipe": recipe, "cache": cache_dir, "teachers": teacher}
     _train(out, {**new, "distribute": distribute, "folds": cross_validate})
+
+
+def _warn_of_idle(chosen: Mapping[str, Any], recipe: Recipe, *, taught: bool) -> None:
+    """Name options that change nothing: whoever gave them expects that they do."""
+    needs = {"plateau_patience": "--schedule plateau"} if recipe.schedule != "plateau" else {}
+    if not taught:
+        needs |= {"teacher_weight": "--teacher", "teacher_temperature": "--teacher"}
+    for name in sorted(needs.keys() & chosen.keys()):
+        warn(f"--{name.replace('_', '-')} does nothing without {needs[name]}")
 
 
 def _path(text: str | None) -> Path | None:
