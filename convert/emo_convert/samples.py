@@ -85,7 +85,6 @@ def read_arrays(path: Path, spec: ModelSpec, origin: str) -> Sample:
         truth.shape != pixels.shape[:1]
         or truth.dtype.kind not in "iu"
         or truth.min() < 0
-        or truth.min() < 0
         or truth.max() >= len(spec.labels)
     ):
         raise DataError(f"the truth in {path} does not fit its faces and the labels")

@@ -110,7 +110,7 @@ def write_bytes(final: Path, content: bytes, *, private: bool = False) -> None:
 def write_json(final: Path, content: Mapping[str, Any]) -> None:
     """Write `content` to `final` as indented JSON, whole or not at all."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    # What a name holds that is not UTF-8 becomes JSON's \\udc80 and is read back as it was.
+    # What a name holds that is not UTF-8 becomes JSON's \udc80 and is read back as it was.
     write_bytes(final, f"{text}\n".encode(errors="backslashreplace"))
 
 

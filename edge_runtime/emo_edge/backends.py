@@ -50,6 +50,7 @@ BACKENDS = {
         Backend("tensorflow", "tensorflow.lite.python.interpreter", "tensorflow"),
     )
 }
+MOST_CLIPPED = 0.5  # of the 256 pixel values: beyond it, nearly every face is one white
 
 
 def find_backend(name: str = "auto") -> Backend:
@@ -178,9 +179,6 @@ def load_engine(flatbuffer: bytes, backend: Backend, threads: int) -> Any:
             engine = runtime.Interpreter(**options)
         engine.allocate_tensors()
     return engine
-
-
-MOST_CLIPPED = 0.5  # of the pixels: the rest would be one value, and every face the same
 
 
 def pixel_table(

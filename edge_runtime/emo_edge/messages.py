@@ -81,8 +81,9 @@ def hushed() -> Iterator[None]:
                 explanation = held.read()
                 raise
     finally:
-        with suppress(OSError):  # no room: the bug itself stays
-            sys.stderr.buffer.write(explanation)
+        if explanation:
+            with suppress(OSError):  # no room: the bug itself stays
+                sys.stderr.buffer.write(explanation)
 
 
 @contextmanager
