@@ -15,6 +15,33 @@ UNCERTAIN = "uncertain"
 NEXT_FRAME = 1.5
 
 
+class Rhythm:
+    """Tells the next frame from one after a break, however far apart frames are.
+
+    Args:
+        seconds: No shorter pause is a break.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._pause = seconds, 0.0
+        self._at: float | None = None
+
+    def take(self, at: float) -> tuple[float, float]:
+        """Take in a frame.
+
+        Args:
+            at: Seconds on its clock.
+
+        Returns:
+            The seconds since the frame before (0 for the first), and the longest pause that is no
+            break: `NEXT_FRAME` times the one before, if that is longer than `seconds`.
+        """
+        longest = max(self._seconds, NEXT_FRAME * self._pause)
+        self._pause = 0.0 if self._at is None else at - self._at
+        self._at = at
+        return self._pause, longest
+
+
 @dataclass(frozen=True)
 class Smoothing:
     """How steady readings are.
@@ -68,8 +95,7 @@ class Tracker:
         self.smoothing, self.threshold = smoothing, threshold
         self._tracks: list[Track] = []
         self._next_number = 1
-        self._at: float | None = None
-        self._interval = 0.0
+        self._rhythm = Rhythm(smoothing.forget_seconds)
 
     def update(
         self, boxes: Sequence[Box], probabilities: Sequence[Probabilities], at: float
@@ -84,9 +110,8 @@ class Tracker:
         Returns:
             The confirmed tracks seen in this frame, oldest first.
         """
-        memory = max(self.smoothing.forget_seconds, NEXT_FRAME * self._interval)
+        _, memory = self._rhythm.take(at)
         tracks = [t for t in self._tracks if at - t.seen_at <= memory]
-        self._at, self._interval = at, 0.0 if self._at is None else at - self._at
         matches = match_boxes([t.box for t in tracks], boxes, self.smoothing.overlap)
         seen = []
         for number, (box, current) in enumerate(zip(boxes, probabilities, strict=True)):

@@ -72,6 +72,6 @@ def wake(model: keras.Model, awake: Awake, frozen_share: float) -> None:
     """
     weighted = [layer for layer in flat_layers(model) if layer.weights]
     most = max(1, len(weighted) - round(len(weighted) * frozen_share))
-    count = {"head": 1, "tail": max(1, round(len(weighted) * TAIL_SHARE)), "all": most}
+    count = {"head": 1, "tail": max(1, round(len(weighted) * TAIL_SHARE)), "all": len(weighted)}
     for place, layer in enumerate(reversed(weighted)):
         layer.trainable = place < min(count[awake], most)

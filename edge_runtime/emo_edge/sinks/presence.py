@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from emo_edge.pipeline import Reading
-from emo_edge.tracking import NEXT_FRAME, Smoothing
+from emo_edge.tracking import Rhythm, Smoothing
 
 
 class Presence:
@@ -16,8 +16,7 @@ class Presence:
 
     def __init__(self) -> None:
         self.faces: dict[int, Reading] = {}
-        self._at: float | None = None
-        self._interval = 0.0
+        self._rhythm = Rhythm(Smoothing.forget_seconds)
 
     def update(self, at: float, readings: Sequence[Reading]) -> tuple[list[Reading], list[int]]:
         """Take in the readings of a frame.
@@ -35,8 +34,7 @@ class Presence:
             if (before := self.faces.get(reading.track)) is None or before.label != reading.label
         ]
         self.faces.update((reading.track, reading) for reading in readings)
-        memory = max(Smoothing.forget_seconds, NEXT_FRAME * self._interval)
-        self._at, self._interval = at, 0.0 if self._at is None else at - self._at
+        _, memory = self._rhythm.take(at)
         gone = [t for t, reading in self.faces.items() if at - reading.captured_at > memory]
         for track in gone:
             del self.faces[track]

@@ -18,7 +18,7 @@ from emo_edge.pipeline import Reading
 from emo_edge.sinks.log import lock
 from emo_edge.sinks.room import require_room
 from emo_edge.sources.frame import Frame, Kind
-from emo_edge.tracking import NEXT_FRAME
+from emo_edge.tracking import Rhythm
 
 # A board encodes half the frames of a camera at half the cost, and faces change slower than this.
 LIVE_FPS = 15.0
@@ -50,26 +50,25 @@ class Recording:
             raise UsageError(f"--record writes .mp4 files, not {target.name}")
         if kind == "stills":
             raise UsageError("--record makes a video of a camera or video; use --snapshot here")
-        opencv_name(target.absolute())
+        opencv_name(target.absolute())  # its neighbours are called alike
         require_writable(target)
         self._target, self._live = target, kind == "live"
         self._fps = min(fps, LIVE_FPS) if self._live else fps
         self._film: Film | None = None
         self._files = 0
-        self._began_at = self._checked_at = self._gap = 0.0
-        self._newest_at: float | None = None
+        self._began_at = self._checked_at = 0.0
+        self._rhythm = Rhythm(GAP_SECONDS)
 
     def __call__(self, frame: Frame, readings: Sequence[Reading]) -> None:
         """Add one annotated frame."""
         self._require_room()
-        gap = 0.0 if self._newest_at is None else frame.captured_at - self._newest_at
-        if self._film is not None and self._must_begin_anew(frame, gap):
+        gap, longest = self._rhythm.take(frame.captured_at)
+        if self._film is not None and self._must_begin_anew(frame, broken=not 0 <= gap <= longest):
             self._finish()
         if self._film is None:
             height, width = frame.image.shape[:2]
             self._film = Film(self._target, self._fps, (width, height))
             self._began_at = frame.captured_at
-        self._gap, self._newest_at = gap, frame.captured_at
         due = self._film.frames
         if self._live:
             due = round((frame.captured_at - self._began_at) * self._fps)
@@ -81,14 +80,12 @@ class Recording:
         """Finish the video and give it its name; raises `OutputError` if it is not whole."""
         self._finish()
 
-    def _must_begin_anew(self, frame: Frame, gap: float) -> bool:
+    def _must_begin_anew(self, frame: Frame, *, broken: bool) -> bool:
         assert self._film is not None
         height, width = frame.image.shape[:2]
         if self._film.size != (width, height):  # OpenCV would drop it in silence
             return True
-        age = frame.captured_at - self._began_at
-        longest = max(GAP_SECONDS, NEXT_FRAME * self._gap)
-        return self._live and (not 0 <= gap <= longest or age >= FILE_SECONDS)
+        return self._live and (broken or frame.captured_at - self._began_at >= FILE_SECONDS)
 
     def _require_room(self) -> None:
         """Once a second: finish the file while its end still has room."""
@@ -130,7 +127,7 @@ class Film:
         self._partial = target.absolute().with_name(f".{target.stem}.partial{target.suffix}")
         self._lock = _locked(self._partial, target)
         codec = cv2.VideoWriter.fourcc(*"mp4v")
-        self._writer = cv2.VideoWriter(opencv_name(self._partial), codec, _writable_fps(fps), size)
+        self._writer = cv2.VideoWriter(str(self._partial), codec, _writable_fps(fps), size)
         if not self._writer.isOpened():
             self._discard()
             raise OutputError(f"cannot record to {target}: OpenCV refused mp4v")
@@ -194,7 +191,7 @@ def _writable_fps(fps: float) -> float:
 
 
 def _frames_in(video: Path) -> int:
-    capture = cv2.VideoCapture(opencv_name(video))
+    capture = cv2.VideoCapture(str(video))
     try:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     finally:

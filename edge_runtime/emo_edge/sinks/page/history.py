@@ -6,7 +6,7 @@ from collections import deque
 from typing import Any
 
 from emo_edge.sinks.page.latest import Moment
-from emo_edge.tracking import NEXT_FRAME
+from emo_edge.tracking import Rhythm
 
 KEPT_SECONDS = 300.0
 SAMPLE_SECONDS = 0.5
@@ -22,16 +22,13 @@ class History:
     def __init__(self) -> None:
         self._samples: deque[list[Any]] = deque(maxlen=KEPT_SAMPLES)
         self._sampled_at = float("-inf")
-        self._seen_at: float | None = None
-        self._pause = 0.0
+        self._rhythm = Rhythm(LONGEST_STEP)
         self.label_seconds: dict[str, float] = {}
 
     def take(self, moment: Moment) -> None:
         """Take in a moment."""
         at = moment.frame.grabbed_at
-        pause = 0.0 if self._seen_at is None else max(at - self._seen_at, 0.0)
-        step = min(pause, max(LONGEST_STEP, NEXT_FRAME * self._pause))
-        self._seen_at, self._pause = at, pause
+        step = max(min(self._rhythm.take(at)), 0.0)
         for reading in moment.readings:
             shown = self.label_seconds.get(reading.label, 0.0)
             self.label_seconds[reading.label] = shown + step
