@@ -14,11 +14,11 @@ from emo_edge.faces import (
     UNREADABLE,
     folders_in,
     load_tree,
-    pictures_in,
     require_folder,
     stratified,
 )
 from emo_edge.messages import warn
+from emo_edge.sources import pictures_below
 from emo_edge.spec import ModelSpec
 
 CALIBRATION_SIZE = 512
@@ -50,13 +50,13 @@ def read_given(path: Path, spec: ModelSpec) -> Sample:
         faces = load_tree(path, path, spec)
         return Sample(faces.pixels, faces.truth, path.resolve().name)
     # Labels that are not found must not silently become "not labelled".
-    folders = [p.name for p in folders_in(path) if any(pictures_in(p))]
+    folders = [p.name for p in folders_in(path) if any(pictures_below(p))]
     if folders:
         raise DataError(
             f"{path} has the folders {', '.join(folders)}, none of which is a label of the model "
             f"({', '.join(spec.labels)}); give the folder that holds the class folders"
         )
-    pixels = [face for picture in sorted(pictures_in(path)) for face in _read(picture, spec)]
+    pixels = [face for picture in sorted(pictures_below(path)) for face in _read(picture, spec)]
     if not pixels:
         raise DataError(f"{path} holds no readable pictures")
     return Sample(np.concatenate(pixels), None, path.resolve().name)

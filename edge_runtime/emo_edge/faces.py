@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,9 @@ from numpy.typing import NDArray
 from emo_edge.contract import Image, prepare, read_image
 from emo_edge.errors import DataError
 from emo_edge.messages import warn
-from emo_edge.sources import PICTURES
+from emo_edge.sources import UNMEANT, pictures_below
 from emo_edge.spec import ModelSpec
 
-UNMEANT = (".", "__")  # how folders are called that no one means as a class
 NAMED_FILES = 5  # how many unreadable files are named before they are only counted
 # What numpy raises for an .npz that is none, or that lacks something.
 UNREADABLE = (
@@ -73,21 +71,6 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(UNMEANT))
 
 
-def pictures_in(folder: Path) -> Iterable[Path]:
-    """Return the pictures below a folder, by their suffix, without what is not meant.
-
-    Archives of macOS hold a ._face.jpg beside face.jpg, Jupyter keeps .ipynb_checkpoints/.
-    """
-    return (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURES
-        and not path.name.startswith(".")
-        and not any(part.startswith(UNMEANT) for part in path.relative_to(folder).parts[:-1])
-        and path.is_file()
-    )
-
-
 def load_tree(folder: Path, root: Path, spec: ModelSpec) -> Faces:
     """Load the class folders of the spec's labels below `folder`, through the contract.
 
@@ -96,13 +79,13 @@ def load_tree(folder: Path, root: Path, spec: ModelSpec) -> Faces:
     Raises:
         DataError: a class that the spec lacks, or no readable picture.
     """
-    unknown = [p.name for p in folders_in(folder) if any(pictures_in(p))]
+    unknown = [p.name for p in folders_in(folder) if any(pictures_below(p))]
     unknown = sorted(set(unknown) - set(spec.labels))
     if unknown:
         raise DataError(f"{folder} has classes that training lacks: {', '.join(unknown)}")
     paths, classes = [], []
     for index, label in enumerate(spec.labels):
-        pictures = sorted(pictures_in(folder / label)) if (folder / label).is_dir() else []
+        pictures = sorted(pictures_below(folder / label)) if (folder / label).is_dir() else []
         paths += pictures
         classes += [index] * len(pictures)
     with ThreadPoolExecutor(4) as pool:

@@ -87,7 +87,7 @@ def test_the_metrics_say_how_they_came_about(run_folder: Path, drawn: Path) -> N
         "scored_on": "test",
         "crops": "single",
         "test_time_augmentation": "none",
-        "labels": "folders",
+        "labels": "as in the data",
     }
     data, versions = metrics["data"], metrics["versions"]
     assert isinstance(data, dict)

@@ -103,6 +103,12 @@ def test_a_run_is_not_asked_about_faces_that_it_did_not_learn_from(
     assert_refused(refused, 3, str(moved), "are not those that", str(run_folder))
 
 
+def test_a_logits_file_never_lies_in_the_data(drawn: Path, run_folder: Path) -> None:
+    out = drawn / "teacher.npz"  # emo-train would take the folder for one of arrays
+    assert_refused(call(app, "logits", run_folder, "--out", out), 2, str(out), "outside")
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

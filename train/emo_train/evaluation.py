@@ -95,7 +95,7 @@ def protocol(dataset: Dataset, recipe: Recipe) -> dict[str, str]:
         "scored_on": dataset.evaluation,
         "crops": "single",
         "test_time_augmentation": "none",
-        "labels": str(dataset.notes.get("fer2013_labels", "folders")),
+        "labels": str(dataset.notes.get("fer2013_labels", "as in the data")),
     }
 
 

@@ -109,7 +109,7 @@ def _checked(context: typer.Context, arguments: list[str]) -> tuple[list[str], l
     whole = {
         str(value): str(Path(value).absolute())
         for value in given.values()
-        if not str(value).isdigit() and _is_here(str(value)) and not is_shipped(str(value))
+        if not str(value).isdigit() and _is_path(str(value)) and not is_shipped(str(value))
     }
     words = [_located(word, whole) for word in arguments]
     with loop.make_context("emo-edge", list(words), default_map=configured) as run:
@@ -117,9 +117,9 @@ def _checked(context: typer.Context, arguments: list[str]) -> tuple[list[str], l
     return words, [find_model(given["model"]).absolute(), *map(Path, whole.values())]
 
 
-def _is_here(text: str) -> bool:
-    """Whether a path, or the pictures of a glob, are there, seen from this folder."""
-    return Path(text).exists() or bool(glob.has_magic(text) and glob.glob(text, recursive=True))  # noqa: PTH207
+def _is_path(text: str) -> bool:
+    """Whether this is a path that is there, seen from this folder, or a glob: it may find later."""
+    return Path(text).exists() or (glob.has_magic(text) and "://" not in text)
 
 
 def _require_whole(given: dict[str, str], whole: dict[str, str]) -> None:

@@ -12,11 +12,27 @@ from emo_edge.messages import warn
 from emo_edge.sources.frame import Frame
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"})
+UNMEANT = (".", "__")  # how folders are called that no one means: .git, __MACOSX
+
+
+def pictures_below(folder: Path) -> Iterator[Path]:
+    """Return the pictures below a folder, by their suffix, without what is not meant.
+
+    Archives of macOS hold a ._face.jpg beside face.jpg, Jupyter keeps .ipynb_checkpoints/.
+    """
+    return (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURES
+        and not path.name.startswith(".")
+        and not any(part.startswith(UNMEANT) for part in path.relative_to(folder).parts[:-1])
+        and path.is_file()
+    )
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures in a folder and those below it; raises `SourceError` if there is none."""
-    return pictures_among(f"folder {folder}", folder.rglob("*"))
+    """Return `pictures_below`, sorted; raises `SourceError` if there is none."""
+    return pictures_among(f"folder {folder}", pictures_below(folder))
 
 
 def pictures_among(where: str, paths: Iterable[Path | str]) -> list[Path]:

@@ -38,6 +38,9 @@ def test_a_folder_is_read_in_order_with_its_subfolders(tmp_path: Path) -> None:
     for value, name in enumerate(names):
         save(tmp_path / name, grey(60 * value))
     (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "b" / "._d.bmp").write_bytes(b"what macOS keeps beside d.bmp")
+    save(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png", grey(1))
+    (tmp_path / "f.png").mkdir()
     frames = all_frames(str(tmp_path))
     assert [Path(frame.name).relative_to(tmp_path).as_posix() for frame in frames] == names
     assert [frame.index for frame in frames] == [0, 1, 2, 3]

@@ -32,9 +32,17 @@ def logits(
     require_workstation()
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}: the name must end in .npz")
+    from emo_train.loading import finished_config
     from emo_train.teachers import ask_run, averaged
 
     require_writable(out)
+    for run in runs:
+        root = data or Path(finished_config(run)["data"])
+        if root.is_dir() and out.resolve().is_relative_to(root.resolve()):
+            raise UsageError(
+                f"--out {out} is inside {root}, where it would be taken for data: choose a place "
+                "outside"
+            )
     teacher = averaged([(run, ask_run(run, data, flip=flip)) for run in runs])
     teacher.save(out)
     say(f"wrote {out}: {len(teacher.logits)} faces, {len(runs)} teacher(s)")

@@ -9,9 +9,9 @@ import numpy as np
 
 from emo_edge.contract import Image, read_image
 from emo_edge.errors import DataError
-from emo_edge.faces import folders_in, one_hot, pictures_in, require_folder
+from emo_edge.faces import folders_in, one_hot, require_folder
 from emo_edge.messages import warn
-from emo_edge.sources import PICTURES
+from emo_edge.sources import PICTURES, pictures_below
 from emo_train.data.layout import Layout, Part
 
 # What people call their splits.
@@ -75,13 +75,13 @@ def _descend(root: Path) -> Path:
 
 def _say_ignored(top: Path, splits: Mapping[str, Path]) -> None:
     for folder in folders_in(top):
-        if folder not in splits.values() and any(pictures_in(folder)):
+        if folder not in splits.values() and any(pictures_below(folder)):
             warn(f"{folder} is no split: its pictures are not used")
 
 
 def _labels(train: Path) -> tuple[str, ...]:
     folders = folders_in(train)
-    labels = tuple(folder.name for folder in folders if any(pictures_in(folder)))
+    labels = tuple(folder.name for folder in folders if any(pictures_below(folder)))
     if not labels:
         raise DataError(
             f"{train} holds no class folders with pictures; expected {train}/<class>/*.png "
@@ -96,13 +96,15 @@ def _labels(train: Path) -> tuple[str, ...]:
 
 
 def _part(split: str, folder: Path, root: Path, labels: tuple[str, ...]) -> Part:
-    unknown = [p.name for p in folders_in(folder) if p.name not in labels and any(pictures_in(p))]
+    unknown = [
+        p.name for p in folders_in(folder) if p.name not in labels and any(pictures_below(p))
+    ]
     if unknown:
         raise DataError(f"{folder} has classes that training lacks: {', '.join(unknown)}")
     paths: list[Path] = []
     classes: list[int] = []
     for index, label in enumerate(labels):
-        pictures = sorted(pictures_in(folder / label)) if (folder / label).is_dir() else []
+        pictures = sorted(pictures_below(folder / label)) if (folder / label).is_dir() else []
         paths += pictures
         classes += [index] * len(pictures)
     if not paths:

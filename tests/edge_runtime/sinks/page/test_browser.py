@@ -6,6 +6,7 @@ import base64
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -171,6 +172,20 @@ def test_uncertain_is_said_and_not_dressed_up(tab: webdriver.Chrome, visited: Vi
     wait_until(lambda: (showing(visited, unsure), cards(tab))[1] != [])
     assert cards(tab) == [("uncertain", "closest: neutral 30 %")]
     assert text(tab, "#boxes .box") == "uncertain"
+
+
+def test_faces_stay_between_rare_frames(tab: webdriver.Chrome, visited: Visited) -> None:
+    def show() -> None:
+        visited.show(reading("happy"), image=scene("happy", "sad")[0])
+
+    tab.get(visited.page.url)
+    wait_until(lambda: (show(), cards(tab))[1] != [])
+    time.sleep(2.0)  # as --max-fps 0.5 has it: who is not seen for a second is gone otherwise
+    wait_until(lambda: cards(tab) == [])
+    show()
+    wait_until(lambda: cards(tab) != [])
+    time.sleep(1.5)
+    assert cards(tab) != []
 
 
 def test_boxes_lie_on_the_faces(tab: webdriver.Chrome, visited: Visited) -> None:

@@ -4,9 +4,11 @@ const $ = (id) => document.getElementById(id);
 const UNCERTAIN = "uncertain";
 const SAMPLE_SECONDS = 0.25; // of the timeline
 const GONE_SECONDS = 1; // detectors blink
+const FADE_SECONDS = 2; // how long a face that is gone stays, pale
 const SILENT_SECONDS = 5; // the device sends its health every second
 const SHORTEST_SPAN = 60; // of the timeline, until there is more to show
 const BREAK_SECONDS = 1.6; // a longer pause is a gap in the timeline
+const NEXT_FRAME = 1.5; // times the last pause is no break yet, however far apart frames are
 const MOST_LANES = 4;
 const UPLOAD_SIDE = 1600;
 
@@ -52,6 +54,27 @@ function lasting(time) {
   if (time < 10) return `${time.toFixed(1)} s`;
   if (time < 120) return `${Math.round(time)} s`;
   return time < 7200 ? `${Math.round(time / 60)} min` : `${Math.round(time / 3600)} h`;
+}
+
+// How far apart frames are (--max-fps may be one in a minute), as emo_edge/tracking.py has it.
+class Rhythm {
+  constructor(least) {
+    this.least = least;
+    this.at = null;
+    this.pause = 0;
+  }
+
+  get longest() {
+    return Math.max(this.least, NEXT_FRAME * this.pause);
+  }
+
+  // Takes in a frame; returns whether it is the next one, not one after a break.
+  take(at) {
+    const longest = this.longest;
+    this.pause = this.at === null ? 0 : at - this.at;
+    this.at = at;
+    return this.pause <= longest;
+  }
 }
 
 // What the device says of itself
@@ -167,8 +190,10 @@ function fillCard({ card, parts }, face) {
 }
 
 const cards = new Map(); // track -> {card, parts, seenAt}
+const frames = new Rhythm(GONE_SECONDS);
 
 function onReadings(news) {
+  frames.take(seconds());
   for (const face of news.faces) {
     if (!cards.has(face.track)) {
       cards.set(face.track, newCard(face.track));
@@ -185,8 +210,8 @@ function onReadings(news) {
 function dropFaces() {
   for (const [track, { card, seenAt }] of cards) {
     const missing = seconds() - seenAt;
-    card.classList.toggle("gone", missing > GONE_SECONDS);
-    if (missing > 3 * GONE_SECONDS) {
+    card.classList.toggle("gone", missing > frames.longest);
+    if (missing > frames.longest + FADE_SECONDS) {
       card.remove();
       cards.delete(track);
     }
@@ -229,7 +254,7 @@ function paint(canvas, bitmap) {
 
 const timeline = {
   canvas: $("timeline"),
-  tracks: new Map(), // number -> {lane, samples: [{at, label, shares}]}
+  tracks: new Map(), // number -> {lane, rhythm, samples: [{at, label, shares, joined}]}
   ahead: 0, // of the page's clock before the device's
 
   restart({ now, history }) {
@@ -247,14 +272,17 @@ const timeline = {
   },
 
   put(number, at, label, shares) {
-    if (!this.tracks.has(number)) this.tracks.set(number, { lane: this.freeLane(at), samples: [] });
-    this.tracks.get(number).samples.push({ at, label, shares });
+    if (!this.tracks.has(number)) {
+      this.tracks.set(number, { lane: this.freeLane(at), rhythm: new Rhythm(BREAK_SECONDS), samples: [] });
+    }
+    const { rhythm, samples } = this.tracks.get(number);
+    samples.push({ at, label, shares, joined: rhythm.take(at) });
   },
 
   freeLane(at) {
     const busy = new Set();
-    for (const { lane, samples } of this.tracks.values()) {
-      if (samples.at(-1).at > at - BREAK_SECONDS) busy.add(lane);
+    for (const { lane, rhythm } of this.tracks.values()) {
+      if (rhythm.at > at - rhythm.longest) busy.add(lane);
     }
     let lane = 0;
     while (busy.has(lane)) lane += 1;
@@ -315,7 +343,7 @@ const timeline = {
   drawTrack(pen, number, samples, place, top, height) {
     let begun = 0;
     for (let i = 1; i <= samples.length; i += 1) {
-      if (i < samples.length && samples[i].at - samples[i - 1].at <= BREAK_SECONDS) continue;
+      if (i < samples.length && samples[i].joined) continue;
       this.drawRun(pen, `Face ${number}`, samples.slice(begun, i), place, top, height);
       begun = i;
     }
