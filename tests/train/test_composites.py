@@ -116,6 +116,37 @@ def test_the_folder_trains_a_student(module: ModuleType, data: Path, tmp_path: P
     assert "the teacher `run` answers. Those of the other 24 are" in known["data"]["note"]
 
 
+def test_the_features_of_the_teacher_go_with_the_faces(
+    module: ModuleType, data: Path, tmp_path: Path
+) -> None:
+    out, file = tmp_path / "composites", tmp_path / "features.npz"
+    run = teacher(tmp_path / "run", FERPLUS_LABELS, 5)
+    module.main(run, data, out, count=40, seed=3, features=file)
+    with np.load(out / "train.npz") as train, np.load(file) as kept:
+        # The one thing that this teacher sees of a face.
+        means = train["images"].mean(axis=(1, 2, 3))[:, None]
+        np.testing.assert_allclose(kept["features"], means, rtol=1e-3)
+    words = ["--labels", "ferplus-soft", "--architecture", "plain-micro", "--epochs", "1"]
+    words += ["--input-size", "24", "--teacher-weight", "0", "--feature-weight", "1"]
+    taught = ("--teacher", file, "--out", tmp_path / "student")
+    assert_done(call(app, "--data", out, *words, *taught))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"), [("composites/features.npz", "is inside"), ("features", "end in .npz")]
+)
+def test_features_have_their_place(
+    module: ModuleType, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    place: str, words: str,
+) -> None:  # fmt: skip
+    run = teacher(tmp_path / "run", FERPLUS_LABELS, 5)
+    with pytest.raises(typer.Exit) as refused:
+        module.main(run, data, tmp_path / "composites", count=1, features=tmp_path / place)
+    assert refused.value.exit_code == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "composites").exists()
+
+
 def test_the_same_seed_gives_the_same_faces(module: ModuleType) -> None:
     one, two, other = (composed(module, faces(9), 30, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, two)

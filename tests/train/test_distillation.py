@@ -43,6 +43,48 @@ def test_without_a_teacher_the_labels_are_the_loss() -> None:
     assert loss_of(loss, LABELS) == pytest.approx(expected, rel=1e-5)
 
 
+def test_features_are_told_beside_the_answers() -> None:
+    features = np.array([[1, 7, 5], [2, 7, 6], [3, 7, 1]], np.float32)
+    told = np.array([[0.5, 0, 0], [0, 0, 0.25], [0, 0, 0]], np.float32)
+    loss = DistillationLoss(2, 3.0, weight=0.75, label_smoothing=0.0, feature_weight=0.5)
+    plain = loss_of(loss, joined(LABELS, TEACHER, 3.0))
+    # Of mean 0 and deviation 1; one that is the same for all faces stays 0.
+    wanted = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-3)
+    given = joined(LABELS, TEACHER, 3.0, features)
+    found = loss(given, np.concatenate([STUDENT, told], axis=1))
+    missed = ((wanted - told) ** 2).mean()
+    expected = plain + 0.5 * missed
+    assert float(keras.ops.convert_to_numpy(found)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_student_learns_the_features_of_one_teacher(
+    tmp_path: Path, drawn: Path, run_folder: Path, cached: Path
+) -> None:
+    file = tmp_path / "features.npz"
+    assert_done(call(app, "logits", run_folder, "--out", file, "--no-flip", "--features"))
+    model = keras.saving.load_model(run_folder / "model.keras", compile=False)
+    kernel, bias = model.layers[-1].get_weights()
+    temperature = json.loads((run_folder / "spec.json").read_text())["temperature"]
+    with np.load(file) as kept, np.load(cached) as other:
+        assert kept["features"].dtype == np.float16
+        answers = kept["features"].astype(np.float32) @ kernel + bias
+        np.testing.assert_allclose(answers / temperature, kept["logits"], rtol=0.02, atol=0.02)
+        np.testing.assert_array_equal(kept["logits"], other["logits"])
+    out, weight = tmp_path / "student", ("--feature-weight", "1")
+    given = ("--data", drawn, *TINY, *weight)
+    assert_done(call(app, *given, "--out", out, "--teacher", file, "--teacher", cached))
+    student = keras.saving.load_model(out / "model.keras", compile=False)
+    assert student.output_shape == (None, 2)
+    assert_done(call(app, "logits", out, "--out", tmp_path / "next.npz"))  # a run like any
+    refused = call(app, *given, "--out", tmp_path / "without", "--teacher", cached)
+    assert_refused(refused, 3, "no teacher brings features", "emo-train logits RUN --features")
+    several = ("--teacher", file, "--teacher", file)
+    refused = call(app, *given, "--out", tmp_path / "several", *several)
+    assert_refused(refused, 3, "several teachers bring features")
+    refused = call(app, "logits", out, run_folder, "--features", "--out", tmp_path / "two.npz")
+    assert_refused(refused, 2, "--features are those of one RUN")
+
+
 def write_logits(path: Path, like: Path, **changes: object) -> Path:
     with np.load(like) as file:
         np.savez(path, **{**file, **changes})

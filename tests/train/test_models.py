@@ -90,6 +90,11 @@ def test_the_last_layer_is_kept_where_that_is_asked_for(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(UsageError, match="knows other classes: leave --keep-head away"):
         build_model("plain-micro", GREY, 2, **start)
+    wider = build_model("plain-micro", GREY, 3, **start, beside=4)
+    answers = wider(np.full((1, *GREY), 99, np.float32), training=False)
+    np.testing.assert_array_equal(answers[:, 3:], 0)
+    expected = source(np.full((1, *GREY), 99, np.float32), training=False)
+    np.testing.assert_allclose(answers[:, :3], expected, rtol=1e-6)
 
 
 def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -15,16 +15,19 @@ from keras import layers
 from emo_edge.faces import Faces, one_hot
 from emo_train.averaging import Averaged, measure_statistics
 from emo_train.callbacks import Backup, KeepBest, best_epoch, write_history
-from emo_train.compiling import as_float32, build
+from emo_train.compiling import as_trained, build
 from emo_train.data import Dataset
+from emo_train.distillation import standardized
 from emo_train.mixing import balanced, mixup, weigh
 from emo_train.models import build_model
 from emo_train.optimizers import add_l2, make_optimizer, rate_on_plateau
-from emo_train.recipe import Recipe
+from emo_train.recipe import Augmentation, Recipe
 from emo_train.stages import Stage, stage_of, stages, wake
+from emo_train.teachers import Identity, Teacher
 from emo_train.trainer import fit
 
 SIDE = 12
+STILL = Augmentation(False, *[0.0] * 9)
 
 
 def faces(count: int, seed: int) -> Faces:
@@ -99,10 +102,12 @@ def test_a_training_with_everything_is_resumed_in_any_stage(
         small, weights=str(tmp_path / "start.keras"), head_share=0.25, tail_share=0.25,
         frozen_share=0.3,
         optimizer="adamw", schedule="plateau", plateau_patience=1, l2=1e-4,
-        class_weights="balanced", mixup=0.2, ema=0.5,
+        class_weights="balanced", mixup=0.2, ema=0.5, feature_weight=0.5,
     )  # fmt: skip
+    taught = teacher(dataset.splits["train"])
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    model = fit(whole, dataset, recipe)
+    model = fit(whole, dataset, recipe, taught)
+    assert model.output_shape == (None, 2)
     save = Backup.on_epoch_end
 
     def fail(self: Backup, epoch: int, logs: object = None) -> None:
@@ -112,19 +117,50 @@ def test_a_training_with_everything_is_resumed_in_any_stage(
     for _ in range(recipe.epochs - 1):  # in the middle and at the end of stages
         monkeypatch.setattr(Backup, "on_epoch_end", fail)
         with pytest.raises(PowerCutError):
-            fit(cut, dataset, recipe)
+            fit(cut, dataset, recipe, taught)
     monkeypatch.setattr(Backup, "on_epoch_end", save)
-    resumed = fit(cut, dataset, recipe)
+    resumed = fit(cut, dataset, recipe, taught)
     assert (cut / "history.csv").read_text() == (whole / "history.csv").read_text()
     for ours, theirs in zip(weights_of(resumed), weights_of(model), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_features_teach_what_the_labels_do_not(
+    tmp_path: Path, dataset: Dataset, small: Recipe
+) -> None:
+    taught = teacher(dataset.splits["train"])  # the brightness of a face, which two labels blur
+    recipe = replace(small, epochs=20, teacher_weight=0.0, dropout=0.0, augmentation=STILL)
+    told = []
+    for weight in (0.0, 3.0):
+        net = fit(tmp_path / f"{weight}", dataset, replace(recipe, feature_weight=weight), taught)
+        assert net.output_shape == (None, 2)
+        inside = keras.Model(net.inputs, net.layers[-1].input)
+        told.append(_read_from(inside, dataset.splits["train"], taught))
+    assert told[1] > told[0]
+
+
+def _read_from(inside: keras.Model, train: Faces, taught: Teacher) -> float:
+    """Return how much of the features' variance a linear layer reads from a net."""
+    assert taught.features is not None
+    seen = inside.predict(train.pixels, verbose=0)
+    known = np.column_stack([seen, np.ones(len(seen))])
+    wanted = standardized(taught.features)
+    read = known @ np.linalg.lstsq(known, wanted, rcond=None)[0]
+    return float(1 - ((read - wanted) ** 2).mean())
+
+
+def teacher(train: Faces) -> Teacher:
+    """Return one whose features are the mean and the spread of a face."""
+    flat = train.pixels.reshape(len(train), -1).astype(np.float32)
+    features = np.stack([flat.mean(axis=1), flat.std(axis=1)], axis=1)
+    return Teacher(np.log(train.targets + 0.1), ("a", "b"), Identity.of(train), ("t",), features)
 
 
 def test_mixed_precision_leaves_a_model_without_it(dataset: Dataset, small: Recipe) -> None:
     recipe = replace(small, precision="mixed_bfloat16")
     mixed = build(dataset, recipe, "none")
     assert mixed.get_layer("logits").compute_dtype == "bfloat16"
-    plain = as_float32(mixed, dataset, recipe)
+    plain = as_trained(mixed, dataset, recipe)
     assert {layer.compute_dtype for layer in plain.layers} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
     for ours, theirs in zip(weights_of(plain), weights_of(mixed), strict=True):

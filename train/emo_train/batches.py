@@ -26,6 +26,8 @@ from emo_train.recipe import Recipe
 
 Targets = NDArray[np.float32]
 
+EVALUATION_BATCH = 256  # faces at once, where nothing is learned from them
+
 
 def steps_per_epoch(faces: int, batch_size: int) -> int:
     """Return the steps in which every face is seen; the last batch is filled from the next pass."""

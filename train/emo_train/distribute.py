@@ -25,11 +25,9 @@ from emo_edge.errors import UsageError
 from emo_edge.faces import Faces
 from emo_edge.messages import hushed
 from emo_edge.runfolder import BACKUP, BEST, HISTORY
-from emo_train.batches import Targets, shared_batches, steps_per_epoch
+from emo_train.batches import EVALUATION_BATCH, Targets, shared_batches, steps_per_epoch
 from emo_train.recipe import Recipe
 from emo_train.scores import Scores, confusion
-
-EVALUATION_BATCH = 256
 
 
 def is_chief(distribute: str) -> bool:
@@ -78,6 +76,7 @@ def require_supported(distribute: str, recipe: Recipe) -> None:
         (recipe.ema > 0, "--ema"),
         (recipe.class_weights != "none", "--class-weights"),
         (recipe.precision == "mixed_float16", "--precision mixed_float16"),
+        (recipe.feature_weight > 0, "--feature-weight"),
     ):
         if given:
             raise UsageError(f"{option} does not work with --distribute: leave one of them away")

@@ -151,6 +151,13 @@ class Recipe:
     teacher_weight: float = setting(
         0.5, "Of a --teacher against the labels in the loss.", least=0, most=1
     )
+    feature_weight: float = setting(
+        0.0,
+        "Of the features of a --teacher in the loss, beside all else (emo-train logits "
+        "--features); 0 leaves them.",
+        least=0,
+        most=100,
+    )
     tensorboard: bool = setting(False, "Write event files for TensorBoard into the run.")
     seed: int = setting(
         0, "Of weights, shuffling, augmentation and splits.", least=0, most=2**32 - 1

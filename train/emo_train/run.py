@@ -110,7 +110,7 @@ def train(
     taught = [run / TEACHER] if (run / TEACHER).exists() else map(Path, config["teachers"])
     teacher = ensemble(list(taught), dataset.labels, dataset.splits["train"])
     if teacher is not None:
-        teacher = teacher.rounded()
+        teacher = teacher.for_weight(recipe.feature_weight).rounded()
     if chief:
         _describe(dataset)
         begin(run, config, dataset.fingerprint())

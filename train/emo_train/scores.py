@@ -11,7 +11,7 @@ from keras import ops
 def confusion(targets: Any, answers: Any, classes: int) -> Any:
     """Return counts float32[n,n] of a batch: rows are true classes, columns the answers."""
     true = ops.one_hot(ops.argmax(targets[:, :classes], axis=1), classes)
-    found = ops.one_hot(ops.argmax(answers, axis=1), classes)
+    found = ops.one_hot(ops.argmax(answers[:, :classes], axis=1), classes)
     return ops.matmul(ops.transpose(true), found)
 
 
@@ -19,8 +19,8 @@ class Scores(keras.metrics.Metric):  # type: ignore[misc]
     """The scores of `emo_edge.metrics`, accumulated batch by batch in a confusion matrix.
 
     Args:
-        classes: n. Targets may be wider than that (`emo_train.distillation`): only their first n
-            columns are labels.
+        classes: n. Targets and answers may be wider than that (`emo_train.distillation`): only
+            their first n columns are labels.
     """
 
     def __init__(self, classes: int, **options: Any) -> None:
@@ -29,7 +29,7 @@ class Scores(keras.metrics.Metric):  # type: ignore[misc]
         self._counts = self.add_weight(shape=(classes, classes), initializer="zeros", name="counts")
 
     def update_state(self, targets: Any, answers: Any, sample_weight: Any = None) -> None:  # noqa: ARG002
-        """Count a batch: targets float[B,n or more], answers float[B,n]."""
+        """Count a batch: targets and answers float[B,n or more]."""
         self.add(confusion(targets, answers, self._classes))
 
     def add(self, counts: Any) -> None:

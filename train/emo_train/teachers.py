@@ -1,7 +1,8 @@
-"""Teachers: what finished runs answer to the training faces, kept as one small file.
+"""Teachers: what finished runs answer to the training faces, kept as one file.
 
 A logits file is an .npz: `logits` float16[N,n] of the training faces as they are (no augmentation),
-`labels`, the identity of the faces (`rows`, `pixels`, `shape`) and `sources`, the runs averaged.
+`labels`, the identity of the faces (`rows`, `pixels`, `shape`) and `sources`, the runs averaged;
+with them, or not, `features` float16[N,k], what the last layer of the one run was given.
 """
 
 from __future__ import annotations
@@ -9,16 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emo_edge.artifacts import atomic_path, sha256
+from emo_edge.contract import Image
 from emo_edge.errors import DataError
 from emo_edge.faces import UNREADABLE, Faces
 from emo_edge.messages import say
 from emo_edge.runfolder import MODEL, SPEC
 from emo_edge.spec import ModelSpec
+from emo_train.batches import EVALUATION_BATCH
+from emo_train.distillation import Features, Logits
 from emo_train.loading import finished_config, load_dataset, load_model
 
 
@@ -53,12 +58,16 @@ class Identity:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Averaged logits float32[N,n] of the training faces, and the names of the runs they are of."""
+    """Averaged logits float32[N,n] of the training faces, and the names of the runs they are of.
 
-    logits: NDArray[np.float32]
+    One of them may bring its features float32[N,k], too.
+    """
+
+    logits: Logits
     labels: tuple[str, ...]
     identity: Identity
     sources: tuple[str, ...]
+    features: Features | None = None
 
     def require(self, labels: tuple[str, ...], faces: Faces, name: Path) -> None:
         """Raise `DataError` unless this teacher answered these very training faces."""
@@ -73,13 +82,27 @@ class Teacher:
 
     def rounded(self) -> Teacher:
         """Return this teacher as it is read back: a resumed run learns from the same."""
-        return replace(self, logits=self.logits.astype(np.float16).astype(np.float32))
+        features = None if self.features is None else _rounded(self.features)
+        return replace(self, logits=_rounded(self.logits), features=features)
+
+    def for_weight(self, feature_weight: float) -> Teacher:
+        """Return what is learned from this teacher; raises `DataError` if features are missing."""
+        if not feature_weight:
+            return replace(self, features=None)
+        if self.features is None:
+            raise DataError(
+                f"--feature-weight {feature_weight:g}: no teacher brings features; make a file of "
+                "them with emo-train logits RUN --features"
+            )
+        return self
 
     def save(self, path: Path) -> None:
         """Write the logits file, whole or not at all."""
+        features = {} if self.features is None else {"features": self.features.astype(np.float16)}
         with atomic_path(path) as temporary:
             np.savez_compressed(
                 temporary,
+                **features,
                 logits=self.logits.astype(np.float16),
                 labels=np.array(self.labels),
                 rows=self.identity.rows,
@@ -98,6 +121,7 @@ def read_teacher(path: Path) -> Teacher:
                 tuple(map(str, file["labels"])),
                 Identity(str(file["rows"]), str(file["pixels"]), tuple(map(int, file["shape"]))),
                 tuple(map(str, file["sources"])),
+                file["features"].astype(np.float32) if "features" in file else None,
             )
     except UNREADABLE as error:
         raise DataError(
@@ -105,7 +129,48 @@ def read_teacher(path: Path) -> Teacher:
         ) from error
 
 
-def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teacher:
+def _rounded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values.astype(np.float16).astype(np.float32)
+
+
+def ask(model: Any, pixels: Image, *, flip: bool, features: bool) -> tuple[Logits, Features | None]:
+    """Return what a model answers to faces uint8[N,H,W,C], and what its last layer was given.
+
+    Args:
+        model: To ask.
+        pixels: The faces.
+        flip: Average with the answers to the mirrored faces.
+        features: Whether they are wanted.
+
+    Raises `DataError` for features of a net whose last layer does not stand in one row with others.
+    """
+    asked = _with_features(model) if features else model
+    seen = asked.predict(pixels, batch_size=EVALUATION_BATCH, verbose=0)
+    parts = list(seen) if features else [seen]
+    if flip:
+        mirrored = asked.predict(pixels[:, :, ::-1], batch_size=EVALUATION_BATCH, verbose=0)
+        others = list(mirrored) if features else [mirrored]
+        parts = [(one + other) / 2 for one, other in zip(parts, others, strict=True)]
+    return parts[0], parts[1] if features else None
+
+
+def _with_features(model: Any) -> Any:
+    import keras
+
+    from emo_train.models.cost import flat_layers
+
+    head = [layer for layer in flat_layers(model) if layer.weights][-1]
+    try:
+        return keras.Model(model.inputs, [model.output, head.input])
+    except (AttributeError, ValueError) as error:
+        raise DataError(
+            f"what the last layer of this net is given is out of reach: {error}"
+        ) from error
+
+
+def ask_run(
+    run: Path, data: Path | None = None, *, flip: bool = True, features: bool = False
+) -> Teacher:
     """Return what a finished run answers to its own training faces.
 
     Its logits are divided by its temperature, so that an overconfident teacher of an ensemble does
@@ -115,11 +180,10 @@ def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teache
         run: The run folder.
         data: Where its data is now, if it has moved.
         flip: Average with the answer to the mirrored face.
+        features: Keep what the last layer is given, too.
 
     Raises `DataError` for what is no finished run, or for other faces than it learned from.
     """
-    from emo_train.trainer import logits_of
-
     config = finished_config(run)
     dataset = load_dataset({**config, "data": str(data)} if data else config)
     if dataset.fingerprint() != config["fingerprint"]:
@@ -131,18 +195,16 @@ def ask_run(run: Path, data: Path | None = None, *, flip: bool = True) -> Teache
     model = load_model(run / MODEL)
     faces = dataset.splits["train"]
     say(f"asking {run} about {len(faces)} training faces")
-    logits = logits_of(model, faces.pixels)
-    if flip:
-        logits = (logits + logits_of(model, faces.pixels[:, :, ::-1])) / 2
-    identity = Identity.of(faces)
-    return Teacher(logits / spec.temperature, spec.labels, identity, (run.resolve().name,))
+    logits, given = ask(model, faces.pixels, flip=flip, features=features)
+    identity, name = Identity.of(faces), run.resolve().name
+    return Teacher(logits / spec.temperature, spec.labels, identity, (name,), given)
 
 
 def averaged(teachers: Sequence[tuple[Path, Teacher]]) -> Teacher:
     """Return the ensemble: the mean of the logits, the geometric mean of the probabilities.
 
-    Hinton et al. 2015, section 1, allow either mean. Raises `DataError` if they answered different
-    faces.
+    Hinton et al. 2015, section 1, allow either mean. Features are those of the one that has them.
+    Raises `DataError` if they answered different faces, or if several have features.
     """
     _, first = teachers[0]
     for name, other in teachers[1:]:
@@ -150,7 +212,10 @@ def averaged(teachers: Sequence[tuple[Path, Teacher]]) -> Teacher:
             raise DataError(f"teachers {teachers[0][0]} and {name} answered different faces")
     logits = np.mean([teacher.logits for _, teacher in teachers], axis=0)
     sources = tuple(source for _, teacher in teachers for source in teacher.sources)
-    return Teacher(logits, first.labels, first.identity, sources)
+    given = [teacher.features for _, teacher in teachers if teacher.features is not None]
+    if len(given) > 1:
+        raise DataError("several teachers bring features, which only their own last layers know")
+    return Teacher(logits, first.labels, first.identity, sources, given[0] if given else None)
 
 
 def open_teacher(path: Path) -> Teacher:

@@ -17,9 +17,9 @@ from emo_edge.errors import DataError
 from emo_edge.runfolder import BACKUP, BEST, HISTORY, TEACHER, TENSORBOARD
 from emo_train import distribute
 from emo_train.averaging import Averaged, statistics_sample, warn_if_slow
-from emo_train.batches import steps_per_epoch, training_batches
+from emo_train.batches import EVALUATION_BATCH, steps_per_epoch, training_batches
 from emo_train.callbacks import Backup, KeepBest, Record, Reseed, read_history, write_history
-from emo_train.compiling import as_float32, build, compile_for
+from emo_train.compiling import as_trained, build, compile_for
 from emo_train.data import Dataset
 from emo_train.distillation import joined
 from emo_train.fused import fused_batch_normalization
@@ -31,8 +31,6 @@ from emo_train.progress import Progress
 from emo_train.recipe import Recipe
 from emo_train.stages import Stage, stage_of, stages, wake
 from emo_train.teachers import Teacher
-
-EVALUATION_BATCH = 256
 
 
 def fit(
@@ -60,21 +58,23 @@ def fit(
     steps, distil = steps_per_epoch(len(train), recipe.batch_size), teacher is not None
     warn_if_slow(recipe.ema, steps * recipe.epochs)
     warn_if_emulated(recipe.precision)
-    targets = train.targets
+    targets, classes, beside = train.targets, len(dataset.labels), 0
     if teacher is not None:
-        targets = joined(targets, teacher.logits, recipe.teacher_temperature)
+        targets = joined(targets, teacher.logits, recipe.teacher_temperature, teacher.features)
+        beside = targets.shape[1] - 2 * classes
     scope = nullcontext if strategy is None else strategy.scope
     with scope():
         # A backup brings its own weights.
-        model = build(dataset, recipe, NONE if (run / BACKUP).exists() else recipe.weights)
-        done = _restore(model, run, recipe, steps, distil=distil)
+        weights = NONE if (run / BACKUP).exists() else recipe.weights
+        model = build(dataset, recipe, weights, beside)
+        done = _restore(model, classes, run, recipe, steps, distil=distil)
     best = KeepBest(run / BEST, run / HISTORY, recipe.select_by, recipe.patience)
     with Progress(recipe.epochs, steps, recipe.select_by) as progress, fused_batch_normalization():
         while done < recipe.epochs and not best.has_ended():
             stage = stage_of(stages(recipe), done)
             if done == stage.first:
                 with scope():
-                    compile_for(model, recipe, stage, steps, distil=distil)
+                    compile_for(model, classes, recipe, stage, steps, distil=distil)
             before, after = _callbacks(run, train.pixels, recipe, stage, steps)
             callbacks = [*before, best, *after, progress, Listen(check)]
             if strategy is not None:
@@ -96,7 +96,7 @@ def fit(
             done = stage.end
     kept = keras.saving.load_model(run / BEST, compile=False)
     wake(kept, "all", 0.0)  # what slept in the best epoch is no property of the net
-    return as_float32(kept, dataset, recipe)
+    return as_trained(kept, dataset, recipe)
 
 
 def _callbacks(
@@ -119,7 +119,9 @@ def _callbacks(
     return before, [*after, Backup(run / BACKUP)]
 
 
-def _restore(model: keras.Model, run: Path, recipe: Recipe, steps: int, *, distil: bool) -> int:
+def _restore(
+    model: keras.Model, classes: int, run: Path, recipe: Recipe, steps: int, *, distil: bool
+) -> int:
     """Load the backup if there is one; return how many epochs it has seen, and forget later ones.
 
     A run may stop between the last line of its history and its backup. The optimizer of a stage
@@ -131,7 +133,7 @@ def _restore(model: keras.Model, run: Path, recipe: Recipe, steps: int, *, disti
     done = 0
     if (run / BACKUP).exists():
         for epochs in (len(recorded), len(recorded) - 1):
-            if epochs > 0 and _loads(model, run, recipe, steps, epochs, distil=distil):
+            if epochs > 0 and _loads(model, classes, run, recipe, steps, epochs, distil=distil):
                 done = epochs
                 break
         else:
@@ -145,11 +147,18 @@ def _restore(model: keras.Model, run: Path, recipe: Recipe, steps: int, *, disti
 
 
 def _loads(
-    model: keras.Model, run: Path, recipe: Recipe, steps: int, epochs: int, *, distil: bool
+    model: keras.Model,
+    classes: int,
+    run: Path,
+    recipe: Recipe,
+    steps: int,
+    epochs: int,
+    *,
+    distil: bool,
 ) -> bool:
     """Load the backup as that of so many epochs; return whether it is."""
     stage = stage_of(stages(recipe), epochs - 1)
-    compile_for(model, recipe, stage, steps, distil=distil)
+    compile_for(model, classes, recipe, stage, steps, distil=distil)
     model.optimizer.build(model.trainable_variables)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras skips an optimizer of another stage

@@ -10,6 +10,12 @@ another, one side beside another: nobody voted on these, but a teacher can.
 
 The folder holds the training faces, each with half votes, half answers, the composites, and the
 validation faces as they are. An answer is written as FER+ votes are: as that of a jury of 250.
+
+`--features FILE` keeps what the last layer of the teacher was given, too (2 kB a face and 1024
+features); the answers are in the labels already:
+
+    emo-train --data composites/ --labels ferplus-soft --teacher FILE --teacher-weight 0 \
+        --feature-weight 1 ...
 """
 
 from __future__ import annotations
@@ -33,7 +39,7 @@ from emo_edge.spec import ModelSpec
 from emo_train.data import open_layout, prepare_splits
 from emo_train.data.fer2013 import FERPLUS_LABELS, VOTE_COLUMNS
 from emo_train.loading import load_model
-from emo_train.trainer import logits_of
+from emo_train.teachers import Identity, Teacher, ask
 
 JURY = 250
 SEAM = (0.4, 0.6)  # where two parts meet, as fractions of the side
@@ -116,6 +122,14 @@ def _note(faces: int, count: int, teacher: Path) -> str:
     )
 
 
+def _require_place(features: Path, out: Path) -> None:
+    if features.suffix != ".npz":
+        raise UsageError(f"--features {features}: the name must end in .npz")
+    if features.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"--features {features} is inside {out}, where it would be data")
+    require_writable(features)
+
+
 def _spec(run: Path) -> ModelSpec:
     try:
         spec = ModelSpec.from_json((run / SPEC).read_bytes())
@@ -135,29 +149,39 @@ def main(
     balanced: Annotated[
         bool, typer.Option("--balanced", help="Pair rare classes more often than they are.")
     ] = False,
+    features: Annotated[
+        Path | None, typer.Option(help="File for the teacher's features (.npz), not in OUT.")
+    ] = None,
 ) -> None:
     """Write a data set with composites of training faces, labelled by a teacher."""
     with errors_as_lines():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"{out} is there already: name a new folder")
         require_writable(out / "train.npz")
+        if features is not None:
+            _require_place(features, out)
         spec = _spec(teacher)
         model = load_model(teacher / MODEL)
-
-        def ask(faces: Image) -> Array:
-            return probabilities(logits_of(model, faces), spec)
-
         splits = prepare_splits(open_layout(data, "ferplus-soft"), spec, seed).splits
         train: Faces = splits["train"]
         rng = np.random.default_rng(seed)
         pairs = drawn_pairs(train.truth, count, rng, balanced=balanced)
         new = composites(train.pixels, pairs, rng)
         say(f"asking {teacher} about {len(train)} faces and {count} composites")
-        shares = np.concatenate([(train.targets + ask(train.pixels)) / 2, ask(new)])
+        faces = np.concatenate([train.pixels, new])
+        logits, given = ask(model, faces, flip=False, features=features is not None)
+        shares = probabilities(logits, spec)
+        shares[: len(train)] = (train.targets + shares[: len(train)]) / 2
         out.mkdir(parents=True, exist_ok=True)
         _write(out / "val.npz", splits["validation"].pixels, splits["validation"].targets)
         note = _note(len(train), count, teacher)
-        _write(out / "train.npz", np.concatenate([train.pixels, new]), shares, note=note)
+        _write(out / "train.npz", faces, shares, note=note)
+        if features is not None:
+            # What a student will find there, in its order.
+            seen = prepare_splits(open_layout(out, "ferplus-soft"), spec, seed).splits["train"]
+            names = (teacher.resolve().name,)
+            kept = Teacher(logits / spec.temperature, spec.labels, Identity.of(seen), names, given)
+            kept.save(features)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,10 @@ def logits(
     flip: Annotated[
         bool, typer.Option(help="Average with the answers to the mirrored faces.")
     ] = True,
+    features: Annotated[
+        bool,
+        typer.Option("--features", help="Keep what the last layer is given: --feature-weight."),
+    ] = False,
 ) -> None:
     """Keep what teachers answer to the training faces: emo-train --teacher FILE.
 
@@ -32,6 +36,8 @@ def logits(
     require_workstation()
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}: the name must end in .npz")
+    if features and len(runs) > 1:
+        raise UsageError("--features are those of one RUN: nets have nothing else in common")
     from emo_train.loading import finished_config
     from emo_train.teachers import ask_run, averaged
 
@@ -43,6 +49,6 @@ def logits(
                 f"--out {out} is inside {root}, where it would be taken for data: choose a place "
                 "outside"
             )
-    teacher = averaged([(run, ask_run(run, data, flip=flip)) for run in runs])
+    teacher = averaged([(run, ask_run(run, data, flip=flip, features=features)) for run in runs])
     teacher.save(out)
     say(f"wrote {out}: {len(teacher.logits)} faces, {len(runs)} teacher(s)")

@@ -99,7 +99,8 @@ def _warn_of_idle(chosen: Mapping[str, Any], recipe: Recipe, *, taught: bool) ->
     """Name options that change nothing: whoever gave them expects that they do."""
     needs = {"plateau_patience": "--schedule plateau"} if recipe.schedule != "plateau" else {}
     if not taught:
-        needs |= {"teacher_weight": "--teacher", "teacher_temperature": "--teacher"}
+        settings = ("teacher_weight", "teacher_temperature", "feature_weight")
+        needs |= dict.fromkeys(settings, "--teacher")
     for name in sorted(needs.keys() & chosen.keys()):
         warn(f"--{name.replace('_', '-')} does nothing without {needs[name]}")
 

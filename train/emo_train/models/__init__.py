@@ -66,6 +66,7 @@ def build_model(
     dropout: float,
     weights: str = NONE,
     keep_head: bool = False,
+    beside: int = 0,
 ) -> keras.Model:
     """Return a model: float32[?,H,W,C] of raw pixels 0-255 -> logits float32[?,n].
 
@@ -77,22 +78,24 @@ def build_model(
         weights: "none" starts from random weights, "imagenet" from those of keras.applications,
             anything else from a file; the last layer is new.
         keep_head: Take the last layer from the file, too.
+        beside: Outputs behind the logits, for a training alone.
 
     Raises `UsageError` for a name or weights that do not exist or do not fit.
     """
     require_architecture(name)
+    outputs = classes + beside
     if name in residual.ARCHITECTURES:
-        model = residual.build(name, input_shape, classes, dropout)
+        model = residual.build(name, input_shape, outputs, dropout)
     elif name in separable.ARCHITECTURES:
-        model = separable.build(name, input_shape, classes, dropout)
+        model = separable.build(name, input_shape, outputs, dropout)
     elif name in mobilenet.ARCHITECTURES:
-        model = mobilenet.build(name, input_shape, classes, dropout)
+        model = mobilenet.build(name, input_shape, outputs, dropout)
     elif name == "classic":
-        model = classic.build(input_shape, classes, dropout)
+        model = classic.build(input_shape, outputs, dropout)
     elif name in applications.NETS:
-        model = applications.build(name, input_shape, classes, dropout, weights)
+        model = applications.build(name, input_shape, outputs, dropout, weights)
     else:
-        model = custom.build(name, input_shape, classes)
+        model = custom.build(name, input_shape, outputs)
     if weights not in (NONE, IMAGENET):
-        take_weights(model, name, weights, keep_head=keep_head)
+        take_weights(model, name, weights, keep_head=keep_head, beside=beside)
     return model

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from emo_edge.errors import DataError, UsageError
 from emo_edge.messages import warn
@@ -18,7 +20,7 @@ AUTO, NONE, IMAGENET = "auto", "none", "imagenet"
 
 
 def take_weights(
-    model: keras.Model, architecture: str, source: str, *, keep_head: bool = False
+    model: keras.Model, architecture: str, source: str, *, keep_head: bool = False, beside: int = 0
 ) -> None:
     """Copy the weights of `source` into `model`, those of the last layer only if it is kept.
 
@@ -28,6 +30,7 @@ def take_weights(
         source: A run folder, or a .keras or .h5 file with a model; whatever its classes, unless
             the last layer is kept.
         keep_head: Take the last layer, too.
+        beside: So many outputs of the model, the last, are none of the source's; they begin at 0.
 
     Raises `UsageError` if the layers are not the same, `DataError` if it cannot be read.
     """
@@ -39,9 +42,10 @@ def take_weights(
     if [_shapes(layer) for layer in ours] != [_shapes(layer) for layer in theirs]:
         raise UsageError(f"the layers of {path} are not those of {architecture} at this input")
     if keep_head:
-        if _shapes(head) != _shapes(its_head):
+        kept = [_widened(weight, beside) for weight in its_head.get_weights()]
+        if _shapes(head) != [weight.shape for weight in kept]:
             raise UsageError(f"{path} knows other classes: leave --keep-head away")
-        head.set_weights(its_head.get_weights())
+        head.set_weights(kept)
     for mine, layer in zip(ours, theirs, strict=True):
         mine.set_weights(layer.get_weights())
 
@@ -74,6 +78,11 @@ def weights_file(source: str) -> Path:
             "folder or a .keras file"
         )
     return path
+
+
+def _widened(weight: NDArray[np.float32], more: int) -> NDArray[np.float32]:
+    """Return a kernel or bias of a last layer with so many more outputs."""
+    return np.pad(weight, [(0, 0)] * (weight.ndim - 1) + [(0, more)])
 
 
 def _weighted(model: keras.Model) -> list[Any]:
