@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emo_edge.artifacts import require_writable
-from emo_edge.commands import guarded, new_app, require_extra, show_version
+from emo_edge.commands import Command, guarded, new_app, require_extra, show_version
 from emo_edge.errors import EmoError, UsageError
 from emo_edge.messages import hushed, say, warn
 
@@ -40,7 +40,8 @@ app = new_app(
 inspect_app = new_app("Show what a .tflite is made of, where it comes from and who can run it.")
 
 
-@app.command(help=app.info.help)  # else the only command's docstring would stand in for it
+# Else the only command's docstring would stand in for the help.
+@app.command(cls=Command, help=app.info.help)
 @guarded
 def run(
     source: Annotated[
@@ -239,7 +240,7 @@ def _pixel_type(name: str) -> PixelType:
     raise UsageError(f"unknown --pixels {name!r}; choose from {', '.join(PIXEL_TYPES)}")
 
 
-@inspect_app.command(help=inspect_app.info.help)
+@inspect_app.command(cls=Command, help=inspect_app.info.help)
 @guarded
 def inspect(
     model: Annotated[Path, typer.Argument(metavar="FILE", help="Any .tflite.")],

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from emo_edge.errors import EmoError, OutputError, UsageError
 from emo_edge.messages import say
@@ -33,26 +33,39 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Commands(TyperGroup):
-    """A command line whose output, --help and the last buffered line included, is written or fails.
-
-    Python itself would end with a traceback, or with a remark and exit code 120.
-    """
+    """A command line with several commands, `_written`."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run; exit with `OutputError`'s code where the output has no room."""
-        _fill_standard_streams()
+        return _written(functools.partial(super().main, *args, **kwargs))
+
+
+class Command(TyperCommand):
+    """The same with one, of which Typer makes no group: `@app.command(cls=Command)`."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; exit with `OutputError`'s code where the output has no room."""
+        return _written(functools.partial(super().main, *args, **kwargs))
+
+
+def _written(main: Callable[[], Any]) -> Any:
+    """Run a command line; all its output, --help and the last buffered line too, is written.
+
+    Or it fails: Python itself would end with a traceback, or with a remark and exit code 120.
+    """
+    _fill_standard_streams()
+    try:
         try:
-            try:
-                return super().main(*args, **kwargs)
-            finally:
-                sys.stdout.flush()
-        except BrokenPipeError:
-            sys.exit(_abandon_stdout())
-        except OSError as error:
-            if error.errno not in FULL:
-                raise
-            say(f"error: cannot write {error.filename or 'the output'}: {error.strerror}")
-            sys.exit(_abandon_stdout())
+            return main()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(_abandon_stdout())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        say(f"error: cannot write {error.filename or 'the output'}: {error.strerror}")
+        sys.exit(_abandon_stdout())
 
 
 def _fill_standard_streams() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import typer
 
 from emo_edge.artifacts import atomic_path
-from emo_edge.commands import guarded, new_app
+from emo_edge.commands import Command, guarded, new_app
 from emo_edge.contract import Image, Probabilities
 from emo_edge.errors import DataError, ModelError
 from emo_edge.processes import module_command
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 app = new_app("Score prepared faces (an .npz with `pixels`) with the device's own classifier.")
 
 
-@app.command()
+@app.command(cls=Command)
 @guarded
 def score(
     model: Path,
