@@ -23,7 +23,7 @@ def read_boxes(path: Path) -> dict[Path, list[Box]]:
     """Return the faces of every picture in the order of the file; raises `DataError`."""
     found: dict[Path, list[Box]] = {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file, restval="")
             missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
             if missing:

@@ -30,7 +30,8 @@ def in_own_process(module: str, task: Mapping[str, Any]) -> dict[str, Any]:
     if done.returncode == BUG:
         say(done.stderr)
         raise ModelError(f"{module} failed on {task['model']}, see above")
-    error = EmoError(done.stderr.strip().splitlines()[-1].removeprefix("error: "))
+    said = done.stderr.strip().splitlines() or [f"{module} on {task['model']} gave no reason"]
+    error = EmoError(said[-1].removeprefix("error: "))
     error.exit_code = done.returncode
     raise error
 

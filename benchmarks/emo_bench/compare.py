@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from emo_bench.accuracy.paired import drop, same_faces, unpack_hits
 from emo_bench.conditions import machine_name, same_machine
 from emo_bench.results import Outcome, Result, parts
+from emo_bench.shapes import NUMBER, Shape, require_shape
 from emo_edge.errors import DataError, UsageError
 
 RESAMPLES = 10_000
@@ -19,6 +20,35 @@ SEED = 0
 
 Verdict = str
 WORSE, UNCLEAR, ALLOWED = "worse than allowed", "unclear", "allowed"
+
+
+# What a comparison relies on, of each kind of result.
+SHAPES: dict[str, Shape] = {
+    "latency": {
+        "model": str,
+        "runtime": str,
+        "threads": int,
+        "milliseconds": {"median": NUMBER},
+        "process_medians": [NUMBER],
+        "block_medians": [NUMBER],
+    },
+    "accuracy": {
+        "model": str,
+        "images": int,
+        "top1": NUMBER,
+        "protocol": {"scored_on": str},
+        "faces_sha256": str,
+        "hits": str,
+    },
+    "instructions": {
+        "model": str,
+        "cpu": str,
+        "suite": str,
+        "runtime": str,
+        "million_instructions": {"*": NUMBER},
+    },
+}
+MACHINE: Shape = {"board": str | None, "cpu": str | None, "machine": str, "cpus": int}
 
 
 @dataclass(frozen=True)
@@ -88,9 +118,11 @@ def compare(
 
     Raises:
         UsageError: times of different machines, unless `across_machines`.
-        DataError: nothing in common, scores on other faces, or results of the same name of which
-            one file has more than the other.
+        DataError: nothing in common, scores on other faces, results of the same name of which one
+            file has more than the other, or a damaged file.
     """
+    _require_sound(before, "first")
+    _require_sound(after, "second")
     changes: list[Change] = []
     lost: list[str] = []
     failed = False
@@ -108,6 +140,28 @@ def compare(
     gone = _kinds(before) - _kinds(after)
     missing = [f"{kind}: not in the second file" for kind in JUDGES if kind in gone]
     return Comparison(changes, lost, missing + _failed(after))
+
+
+def _require_sound(outcome: Outcome, which: str) -> None:
+    """Raise `DataError` unless what is compared is as emo-bench writes it."""
+    for part in parts(outcome):
+        if part.kind not in SHAPES:
+            continue
+        try:
+            require_shape(part.results, [SHAPES[part.kind]], "the results")
+            if part.kind == "latency":
+                require_shape(part.conditions_before, MACHINE, "the conditions")
+            if any(number <= 0 for result in part.results for number in _divided_by(result)):
+                raise ValueError("a time or a count is not above 0")
+        except ValueError as error:
+            raise DataError(f"{part.kind} in the {which} file is damaged: {error}") from error
+
+
+def _divided_by(result: Result) -> Iterator[float]:
+    yield from result.get("million_instructions", {}).values()
+    if "milliseconds" in result:
+        yield from (len(result["process_medians"]), len(result["block_medians"]))
+        yield from (result["milliseconds"]["median"], *result["block_medians"])
 
 
 def _kinds(outcome: Outcome) -> set[str]:
@@ -149,7 +203,7 @@ def _key(kind: str, result: Result) -> str:
     """A model by its name: that its bytes may differ is the point. A runtime without version."""
     if kind == "accuracy":
         return str(result["model"])
-    runtime = result["runtime"].split()[0]
+    runtime = result["runtime"].partition(" ")[0]
     if kind == "instructions":
         return f"{result['model']}, {result['cpu']}, {result['suite']}, {runtime}"
     threads = result["threads"]

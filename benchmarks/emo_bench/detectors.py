@@ -17,11 +17,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from emo_bench.detector_names import real_name
+from emo_bench.results import name_of
 from emo_bench.statistics import describe
 from emo_edge.contract import Box, Image, read_image
 from emo_edge.detectors import Detector, make_detector
 from emo_edge.detectors.following import Following
-from emo_edge.errors import UsageError
+from emo_edge.errors import DataError, SourceError, UsageError
 from emo_edge.metrics import wilson_interval
 from emo_edge.sources import open_source
 from emo_edge.tracking import iou, match_boxes
@@ -30,6 +32,19 @@ T = TypeVar("T")
 
 IOU = 0.5
 TIMED_SECONDS = 0.2  # of every picture, at least one search
+
+
+def require_there(pictures: Iterable[Path], videos: Iterable[Path]) -> None:
+    """Refuse a file that is missing: now, rather than after all the others were measured.
+
+    Raises `DataError` for a picture, `SourceError` for a video.
+    """
+    for path in pictures:
+        if not path.is_file():
+            raise DataError(f"no picture {path}")
+    for path in videos:
+        if not path.is_file():
+            raise SourceError(f"no video {path}")
 
 
 def measure(
@@ -48,6 +63,7 @@ def measure(
         videos: Read once searching every frame and once following faces.
         threshold: Least intersection over union of a box and a face.
     """
+    name = real_name(name)
     return {
         "detector": name,
         "iou": threshold,
@@ -109,7 +125,7 @@ def _on_video(name: str, video: Path, threshold: float) -> dict[str, Any]:
     for (full, _), (cheap, _) in zip(searched, followed, strict=True):
         there, kept = there + len(full), kept + len(match_boxes(full, cheap, threshold))
     return {
-        "video": video.name,
+        "video": name_of(video),
         "frames": len(searched),
         "searched": _summary(searched),
         "followed": _summary(followed),

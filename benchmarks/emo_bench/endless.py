@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 
 from emo_bench.meters import StageClock
@@ -17,7 +17,7 @@ PRELOADED_FRAMES = 64
 
 @contextmanager
 def open_endless(
-    text: str, health: Health, clock: StageClock, *, preload: bool
+    text: str, health: Health, clock: StageClock, stop: Callable[[], bool], *, preload: bool
 ) -> Iterator[Source]:
     """Open a camera or stream as it is, or a video that never ends.
 
@@ -25,6 +25,7 @@ def open_endless(
         text: As for `emo-edge --source`.
         health: Is told how the source fares.
         clock: Counts the stage "decode" of a video; a camera decodes in a thread of its own.
+        stop: Ends the preloading early.
         preload: Keep the first frames of a video in memory and repeat those: nothing is decoded.
 
     Raises:
@@ -38,23 +39,34 @@ def open_endless(
                 raise UsageError("--preload is for videos")
             yield source
             return
-    with closing(_repeated(text, preload)) as frames:
+    repeated = _from_memory(text, stop) if preload else _from_file(text)
+    with closing(repeated) as frames:
         decoded = _decoding(_renumbered(frames, source.fps), clock)
         yield dataclasses.replace(source, frames=decoded)
 
 
-def _repeated(text: str, preload: bool) -> Generator[Frame]:
-    kept: list[Frame] = []
+def _from_file(text: str) -> Generator[Frame]:
     while True:
-        with open_source(text) as source:
-            for frame in source.frames:
-                assert frame is not None  # only live sources pause
-                if not preload:
-                    yield frame
-                elif len(kept) < PRELOADED_FRAMES:
-                    kept.append(frame)
-        while kept:
-            yield from kept
+        yield from _once(text)
+
+
+def _from_memory(text: str, stop: Callable[[], bool]) -> Generator[Frame]:
+    kept: list[Frame] = []
+    with closing(_once(text)) as frames:
+        for frame in frames:
+            kept.append(frame)
+            if len(kept) == PRELOADED_FRAMES or stop():
+                break
+    while True:
+        yield from kept
+
+
+def _once(text: str) -> Generator[Frame]:
+    """Yield the frames of a video; one without any is refused by the source itself."""
+    with open_source(text) as source:
+        for frame in source.frames:
+            assert frame is not None  # only live sources pause
+            yield frame
 
 
 def _decoding(frames: Iterator[Frame], clock: StageClock) -> Iterator[Frame]:

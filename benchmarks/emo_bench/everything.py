@@ -10,12 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emo_bench.results import Outcome, read
+from emo_bench.results import INTERRUPTED, Outcome, read
 from emo_edge.artifacts import require_writable
+from emo_edge.contract import read_image
 from emo_edge.errors import DataError, UsageError
 from emo_edge.messages import say, warn
 from emo_edge.runfolder import EVALUATION, SPEC
 from emo_edge.shipped import find_model
+from emo_edge.sources import is_camera, open_source
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ class Wanted:
 def run_all(wanted: Wanted) -> tuple[list[Outcome], int]:
     """Run the benchmarks; return what they found, and the first exit code that is not 0.
 
+    Ctrl-C ends the command at hand, which keeps what it has, and leaves out those after it. The
+    folder is made by the first of them that has something to keep.
+
     Raises:
         UsageError: a report that is there already, or nothing to measure.
         OutputError: no report can be written there.
@@ -57,7 +62,6 @@ def run_all(wanted: Wanted) -> tuple[list[Outcome], int]:
             "nothing to measure: give --data FACES to score the models, or make a .tflite of a run "
             "folder first, with emo-convert"
         )
-    wanted.report.mkdir(parents=True)
     outcomes, code = [], 0
     for number, (words, json_file) in enumerate(steps, start=1):
         say(f"[{number}/{len(steps)}] $ {shlex.join(['emo-bench', *words])}")
@@ -65,7 +69,28 @@ def run_all(wanted: Wanted) -> tuple[list[Outcome], int]:
         code = code or ended
         if json_file.exists():
             outcomes.append(read(json_file))
+        if ended == INTERRUPTED:
+            return outcomes, INTERRUPTED
     return outcomes, code
+
+
+def require_inputs(data: Path | None, picture: Path | None, source: str | None) -> None:
+    """Refuse what cannot be measured with; cameras and streams are opened only when it is time.
+
+    Raises:
+        DataError: data that is not there, or a picture that is none.
+        SourceError: a video that is none.
+        UsageError: a source that is no camera or video.
+    """
+    if data is not None and not data.exists():
+        raise DataError(f"{data} does not exist")
+    if picture is not None:
+        read_image(picture)
+    if source is None or is_camera(source) or "://" in source:
+        return
+    with open_source(source) as opened:
+        if opened.kind == "stills":
+            raise UsageError(f"{source} is no camera or video")
 
 
 def _steps(wanted: Wanted) -> Iterator[tuple[list[str], Path]]:
@@ -109,4 +134,9 @@ def _own_data(models: Sequence[str]) -> Path | None:
 
 def _command(words: Sequence[str]) -> int:
     program = shutil.which("emo-bench", path=str(Path(sys.executable).parent)) or "emo-bench"
-    return subprocess.run([program, *words], check=False).returncode
+    with subprocess.Popen([program, *words]) as child:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:  # a terminal's Ctrl-C reaches the child too
+            child.wait()
+            return INTERRUPTED

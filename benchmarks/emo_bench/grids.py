@@ -29,16 +29,30 @@ class Grid:
     left: int = 1
 
 
+class _Stdout(Console):
+    """Lets a reader that is gone be an error like any other; Rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise the `BrokenPipeError` that is being handled."""
+        raise  # noqa: PLE0704
+
+
 def show(grid: Grid) -> None:
     """Print a table to stdout; wide enough for a file when stdout is none of a terminal's."""
-    console = Console()
+    console = _Stdout()
     if not console.is_terminal:
-        console = Console(width=WIDTH)
-    table = Table(title=grid.title, title_justify="left")
+        console = _Stdout(width=WIDTH)
+
+    def shown(text: str) -> str:  # a name may hold what stdout cannot take
+        return text.encode(console.encoding, "backslashreplace").decode(console.encoding)
+
+    table = Table(title=shown(grid.title), title_justify="left")
     for number, name in enumerate(grid.columns):
-        table.add_column(name, justify="left" if number < grid.left else "right", overflow="fold")
+        table.add_column(
+            shown(name), justify="left" if number < grid.left else "right", overflow="fold"
+        )
     for row in grid.rows:
-        table.add_row(*row)
+        table.add_row(*map(shown, row))
     console.print(table, markup=False)
 
 

@@ -15,17 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from emo_bench.audience import watched_page
+from emo_bench.detector_names import real_name
 from emo_bench.endless import open_endless
 from emo_bench.meters import Histogram, StageClock, VitalSigns
-from emo_bench.results import identity
+from emo_bench.results import identity, name_of
 from emo_edge import loop
 from emo_edge.board.life import signs_of_life
 from emo_edge.classifier import Classifier
 from emo_edge.contract import Box, Image, Probabilities, prepare
 from emo_edge.detectors import make_detector
-from emo_edge.errors import NoFaceError, UsageError
+from emo_edge.errors import NoFaceError, SourceError, UsageError
 from emo_edge.footprint import drop_idle_code, share_one_heap
 from emo_edge.health import Health
+from emo_edge.modelfile import read_model
 from emo_edge.pace import Pace
 from emo_edge.pipeline import Pipeline, Reading
 from emo_edge.signals import stop_signals
@@ -72,18 +74,22 @@ def measure(plan: Plan) -> dict[str, Any]:
     """Run the loop and return what it cost; Ctrl-C ends the run early, not in vain."""
     if not Path("/proc/self/statm").exists():
         raise UsageError("this benchmark reads /proc: it runs on Linux only")
+    if read_model(plan.model).spec is None:
+        raise UsageError(f"{plan.model} carries no emo-toolkit metadata: convert it first")
     share_one_heap()  # as `emo-edge` does
     drop_idle_code()
     run = _Run(plan)
-    endless = open_endless(plan.source, run.health, run.clock, preload=plan.preload)
-    with stop_signals() as stop, endless as source:
+    with (
+        stop_signals() as stop,
+        open_endless(plan.source, run.health, run.clock, stop, preload=plan.preload) as source,
+    ):
         run.go(source, stop)
     return {
         **identity(plan.model),
         "runtime": run.classifier.interpreter.backend.version,
         "threads": plan.threads,
-        "detector": plan.detector,
-        "source": Path(plan.source).name,
+        "detector": real_name(plan.detector),
+        "source": name_of(Path(plan.source)),
         "preloaded": plan.preload,
         "page": plan.page,
         **run.summary(),
@@ -130,6 +136,8 @@ class _Run:
             loop.run(source, find, classify, spec, sinks, self.health, beats, pace=pace, stop=stop)
         self._cpu = time.process_time() - self._cpu
         self._wall = time.monotonic() - self._wall
+        if self.health.loop.frames == self._first:
+            raise SourceError(f"no frame of {self.plan.source} was read in time")
         if not self.health.loop.readings:
             raise NoFaceError(f"no face found in {self.plan.source}: nothing to measure")
 

@@ -56,8 +56,13 @@ def write_report(folder: Path, outcomes: Sequence[Outcome]) -> None:
     overview, pictures = drawings.draw(folder / PICTURES, outcomes)
     sections = list(zip(outcomes, pictures, strict=True))
     write(folder / "report.json", whole)
-    write_bytes(folder / "report.md", "\n".join(_markdown(whole, overview, sections)).encode())
-    write_bytes(folder / "report.html", "\n".join(_html(whole, overview, sections)).encode())
+    write_bytes(folder / "report.md", _bytes(_markdown(whole, overview, sections)))
+    write_bytes(folder / "report.html", _bytes(_html(whole, overview, sections)))
+
+
+def _bytes(lines: Iterator[str]) -> bytes:
+    """Return lines as UTF-8; what a file name holds that is none is escaped."""
+    return "\n".join(lines).encode(errors="backslashreplace")
 
 
 def _grids(outcome: Outcome) -> list[Grid]:

@@ -21,15 +21,29 @@ from typing import Any
 
 from emo_bench.conditions import Conditions, conditions, machine_warnings
 from emo_bench.progress import Jobs
+from emo_bench.shapes import Shape, require_shape
 from emo_edge.artifacts import sha256, write_json
 from emo_edge.errors import DataError, EmoError
 from emo_edge.messages import say
 
 SCHEMA = 1
+BUG, INTERRUPTED = 1, 130  # exit codes
 ALL = "all"
 
 Result = dict[str, Any]
 Job = tuple[str, Callable[[], Result]]  # what is measured, for messages; and how
+
+
+# What every reader of an envelope relies on.
+ENVELOPE: Shape = {
+    "kind": str,
+    "command": str,
+    "conditions_before": {},
+    "conditions_after": {},
+    "warnings": [str],
+    "results": [{"warnings?": [str], "model?": str, "runtime?": str, "threads?": int}],
+    "failures": [{"subject": str, "error": str, "exit_code": int}],
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +76,9 @@ class Outcome:
 
     @property
     def exit_code(self) -> int:
-        """0, or that of the first failure."""
-        return int(self.failures[0]["exit_code"]) if self.failures else 0
+        """0, or that of the first failure; that of an interruption comes before all others."""
+        codes = [int(failure["exit_code"]) for failure in self.failures]
+        return INTERRUPTED if INTERRUPTED in codes else next(iter(codes), 0)
 
     def to_json(self) -> dict[str, Any]:
         """Return the envelope."""
@@ -78,32 +93,68 @@ class Outcome:
             raise ValueError("it is not a result of emo-bench")
         if schema > SCHEMA:
             raise ValueError("it was written by a newer emo-toolkit: upgrade this one")
-        return cls(**fields)
+        require_shape(fields, ENVELOPE, "the result")
+        outcome = cls(**fields)
+        parts(outcome)  # reads those inside too
+        return outcome
 
 
-def measure_all(kind: str, jobs: Sequence[Job]) -> Outcome:
-    """Do one job after the other; one that fails is named and does not stop the others."""
+def measure_all(kind: str, jobs: Sequence[Job], json_file: Path | None = None) -> Outcome:
+    """Do one job after the other; one that fails is named and does not stop the others.
+
+    Ctrl-C ends the job at hand, as a failure, and leaves out those after it.
+
+    Args:
+        kind: What is measured.
+        jobs: In this order.
+        json_file: Where the outcome is written before anybody is shown it; after a bug, which is
+            raised, what the jobs before it found.
+    """
     before = conditions()
     results: list[Result] = []
     failures: list[dict[str, Any]] = []
-    with Jobs(kind, len(jobs)) as progress:
-        for subject, measure in jobs:
-            progress.begin(subject)
-            try:
-                results.append(measure())
-            except EmoError as error:
-                say(f"error: {error}")
-                failure = {"subject": subject, "error": str(error), "exit_code": error.exit_code}
-                failures.append(failure)
-    after = conditions()
-    warnings = machine_warnings(before, after)
-    return Outcome(kind, command_line(), before, after, warnings, results, failures)
+
+    def written() -> Outcome:
+        after = conditions()
+        warnings = machine_warnings(before, after)
+        found = Outcome(kind, command_line(), before, after, warnings, results, failures)
+        if json_file is not None:  # with failures alone too, lest a comparison miss them
+            write(json_file, found)
+        return found
+
+    subject = kind
+    try:
+        with Jobs(kind, len(jobs)) as progress:
+            for subject, measure in jobs:
+                progress.begin(subject)
+                try:
+                    results.append(measure())
+                except EmoError as error:
+                    say(f"error: {error}")
+                    failures.append(_failure(subject, str(error), error.exit_code))
+    except KeyboardInterrupt:
+        say("interrupted")
+        failures.append(_failure(subject, "interrupted", INTERRUPTED))
+    except Exception as error:
+        failures.append(_failure(subject, f"a bug: {error!r}", BUG))
+        written()
+        raise
+    return written()
+
+
+def _failure(subject: str, error: str, exit_code: int) -> dict[str, Any]:
+    return {"subject": subject, "error": error, "exit_code": exit_code}
 
 
 def identity(model: Path) -> Result:
     """Return which model file a result is about: `model`, `sha256`, `bytes`."""
     content = model.read_bytes()
-    return {"model": model.name, "sha256": sha256(content), "bytes": len(content)}
+    return {"model": name_of(model), "sha256": sha256(content), "bytes": len(content)}
+
+
+def name_of(path: Path) -> str:
+    """Return a file's name for people; what is not UTF-8 is escaped: no plot can show it."""
+    return path.name.encode(errors="backslashreplace").decode()
 
 
 def subject_of(result: Result) -> str:
@@ -127,7 +178,7 @@ def write(path: Path, outcome: Outcome) -> None:
 def read(path: Path) -> Outcome:
     """Read an envelope; raises `DataError` if it is none."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), parse_constant=_no_number)
         if not isinstance(content, dict):
             raise ValueError("it is not a result of emo-bench")
         return Outcome.from_json(content)
@@ -135,6 +186,10 @@ def read(path: Path) -> Outcome:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"cannot read results from {path}: {error}") from error
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number")
 
 
 def parts(outcome: Outcome) -> list[Outcome]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emo_bench.results import Result
+from emo_edge.errors import UsageError
 from emo_edge.faces import Faces, one_hot
 from emo_edge.messages import say
 from emo_train.batches import rows_of, training_batches
@@ -39,7 +40,11 @@ def measure(architecture: str, side: int, batch_size: int, steps: int, rounds: i
         batch_size: Pictures a step.
         steps: Measured in each round, after a few that are not.
         rounds: Of all ways in turn.
+
+    Raises `UsageError` for batches of more faces than there are.
     """
+    if batch_size > FACES:
+        raise UsageError(f"--batch-size is at most {FACES}: so many faces are learned from")
     recipe = Recipe(architecture=architecture, input_size=side, batch_size=batch_size)
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (FACES, side, side, 1), np.uint8)

@@ -30,8 +30,7 @@ def markdown(outcome: Outcome) -> str:
     lines = [
         grid_markdown(_numbers(outcome.results, columns)),
         "",
-        grid_markdown(_ratios(outcome.results, columns)),
-        "",
+        *((grid_markdown(_ratios(outcome.results, columns)), "") if outcome.results else ()),
         *(f"Not measured: {f['subject']}: {f['error']}." for f in outcome.failures),
         f"Measured {state['utc'][:10]} on {machine_name(state)}, Python "
         f"{state['versions']['python']}, load {state['load_per_cpu']} per CPU at the start.",

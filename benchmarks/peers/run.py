@@ -27,10 +27,10 @@ from plan import Peer, bare, clean_environment, converted, last_line, programs
 from protocol import Protocol, load_protocol
 from report import markdown
 
-from emo_bench.results import Job, measure_all, write
+from emo_bench.results import INTERRUPTED, Job, measure_all
 from emo_edge.artifacts import write_bytes
 from emo_edge.commands import guarded
-from emo_edge.errors import SourceError
+from emo_edge.errors import SourceError, UsageError
 from emo_train.data.fer2013 import FER_LABELS
 
 MEASURE = Path(__file__).with_name("measure.py")
@@ -190,7 +190,10 @@ def main(
     for file in model or []:
         for each in [file, *converted(file, cache)]:
             peers += bare(each, labels.split(","), input_range)
+    names = ", ".join(peer.name for peer in peers)
     peers = [peer for peer in peers if not only or peer.name.startswith(tuple(only))]
+    if not peers:
+        raise UsageError(f"no peer's name begins so; there are {names}")
     protocol = None if data is None else load_protocol(data)
     with tempfile.TemporaryDirectory() as folder:
         videos = [path.absolute() for path in video]
@@ -199,11 +202,12 @@ def main(
         def job(peer: Peer) -> Job:
             return peer.name, lambda: bench.measure(peer)
 
-        outcome = measure_all("peers", [job(peer) for peer in peers])
-    write(json_file, outcome)
+        outcome = measure_all("peers", [job(peer) for peer in peers], json_file)
     text = markdown(outcome)
     write_bytes(markdown_file, f"{text}\n".encode())
     print(text)
+    if outcome.exit_code == INTERRUPTED:
+        raise typer.Exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

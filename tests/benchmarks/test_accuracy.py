@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 
 from emo_bench.accuracy.corruptions import CORRUPTIONS
-from emo_bench.accuracy.paired import unpack_hits
+from emo_bench.accuracy.paired import drop, unpack_hits
 from emo_bench.cli import app
+from emo_bench.views.accuracy import grids
 from emo_edge.artifacts import sha256
 from emo_edge.modelfile import pack, read_model
 from emo_edge.spec import ModelSpec
@@ -147,6 +149,35 @@ def test_models_are_compared_pairwise_with_the_first(test_split: Path, tmp_path:
     assert float32["against_first"]["drop"] == pytest.approx(
         100 * (int8["top1"] - float32["top1"]), abs=0.01
     )
+
+
+def test_the_model_that_others_are_held_against_is_named(test_split: Path, tmp_path: Path) -> None:
+    out = tmp_path / "accuracy.json"
+    options = ("--data", test_split, "--json", out)
+    outcome = call(app, "accuracy", garbage(tmp_path), FLOAT32, INT8, *options)
+    assert_refused(outcome, 4)
+    (table, *_) = grids(json.loads(out.read_text())["results"])
+    assert f"drop against {FLOAT32.name}, points" in table.columns
+
+
+def test_what_a_single_model_carries_is_not_said_again(test_split: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(EXPRESSIONS))
+    for given in (("--model-labels", labels), ("--input-range", "0", "255")):
+        outcome = call(app, "accuracy", INT8, "--data", test_split, *given)
+        assert_refused(outcome, 2, "carries its own labels and input range")
+
+
+def test_no_more_than_all_points_can_be_lost() -> None:
+    right, wrong = np.ones(1, bool), np.zeros(1, bool)
+    assert drop(right, wrong)["drop_interval"][1] == 100
+    assert drop(wrong, right)["drop_interval"][0] == -100
+
+
+def test_a_file_name_need_not_be_utf8(tmp_path: Path) -> None:
+    (path,) = draw_faces(tmp_path / "faces" / "test" / "happy", 1)
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.png"))
+    assert scored(INT8, tmp_path / "faces", tmp_path / "a.json")["images"] == 1
 
 
 def test_robustness_is_scored_against_the_clean_faces(test_split: Path, tmp_path: Path) -> None:
@@ -321,6 +352,15 @@ def test_fer2013_as_npz_is_scored_by_the_protocol_of_its_labels(
     assert counts["happy"] == 3
 
 
+def test_votes_are_of_fer2013_whatever_is_named_beside_them(
+    fer_npz: Path, ferplus_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "labels.txt").write_text("\n".join(FERPLUS_LABELS))
+    result = scored(ferplus_model, fer_npz, tmp_path / "a.json", "--labels", "ferplus")
+    assert result["protocol"]["scored_on"] == "publictest.npz (ferplus)"
+    assert result["images"] == 3
+
+
 def test_any_npz_that_training_reads_is_scored(tmp_path: Path) -> None:
     pictures = [cv2.imread(str(p), cv2.IMREAD_GRAYSCALE) for p in draw_faces(tmp_path / "p", 5)]
     faces = np.stack([np.asarray(picture) for picture in pictures])
@@ -329,6 +369,141 @@ def test_any_npz_that_training_reads_is_scored(tmp_path: Path) -> None:
     out = tmp_path / "accuracy.json"
     assert_done(run("emo-bench", "accuracy", INT8, "--data", data, "--json", out))
     assert json.loads(out.read_text())["results"][0]["images"] == 5
+
+
+def labelled(split: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return the test pictures uint8[N,48,48] of class folders and their labels as texts."""
+    paths = sorted((split / "test").rglob("*.png"))
+    pictures = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) for path in paths]
+    return np.stack(pictures), np.array([path.parent.name for path in paths])
+
+
+def scored(model: Path, data: Path, out: Path, *options: str | Path) -> dict[str, Any]:
+    """Return the result of scoring one model."""
+    assert_done(call(app, "accuracy", model, "--data", data, "--json", out, *options))
+    (result,) = json.loads(out.read_text())["results"]
+    return dict(result)
+
+
+BACKWARDS = tuple(reversed(EXPRESSIONS))
+
+
+def named_in_file(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    return {"class_names": np.array(names)}
+
+
+def named_beside(folder: Path, names: tuple[str, ...]) -> dict[str, Any]:
+    (folder / "labels.txt").write_text("\n".join(names))
+    return {}
+
+
+@pytest.mark.parametrize("named", [named_in_file, named_beside])
+@pytest.mark.parametrize("names", [tuple(EXPRESSIONS), BACKWARDS], ids=["same", "other order"])
+def test_named_classes_of_an_npz_are_those_of_the_model_in_whatever_order(
+    test_split: Path,
+    tmp_path: Path,
+    named: Callable[[Path, tuple[str, ...]], dict[str, Any]],
+    names: tuple[str, ...],
+) -> None:
+    images, labels = labelled(test_split)
+    numbers = np.array([names.index(label) for label in labels])
+    data = npz(tmp_path / "faces.npz", images=images, labels=numbers, **named(tmp_path, names))
+    result, expected = (scored(INT8, d, tmp_path / "a.json") for d in (data, test_split))
+    assert (result["top1"], result["recall"]) == (expected["top1"], expected["recall"])
+
+
+def test_an_npz_whose_labels_are_texts_is_scored_by_them(test_split: Path, tmp_path: Path) -> None:
+    images, labels = labelled(test_split)
+    data = npz(tmp_path / "faces.npz", images=images, labels=labels)
+    result, expected = (scored(INT8, d, tmp_path / "a.json") for d in (data, test_split))
+    assert (result["top1"], result["recall"]) == (expected["top1"], expected["recall"])
+
+
+def test_classes_without_names_are_those_of_a_model_that_has_none(tmp_path: Path) -> None:
+    model = tmp_path / "numbers.tflite"
+    model.write_bytes(pack(read_model(INT8).flatbuffer, ModelSpec(tuple("01234"), 48, 48)))
+    data = npz(tmp_path / "faces.npz", images=TWO, labels=np.array([0, 4]))
+    assert scored(model, data, tmp_path / "a.json")["images"] == 2
+
+
+def run_of(folder: Path, split: Path, labels: tuple[str, ...] | None, **more: Any) -> Path:
+    """Write the evaluation faces of a run of these labels; None leaves no spec beside them."""
+    images, names = labelled(split)
+    order = tuple(EXPRESSIONS) if labels is None else labels
+    if labels is not None:
+        (folder / "spec.json").write_text(json.dumps(ModelSpec(labels, 48, 48).to_json()))
+    truth = np.array([order.index(name) for name in names])
+    return npz(folder / "evaluation.npz", pixels=images[..., None], truth=truth, **more)
+
+
+@pytest.mark.parametrize("labels", [tuple(EXPRESSIONS), BACKWARDS], ids=["same", "other order"])
+def test_the_faces_of_a_run_are_of_the_classes_that_its_spec_says(
+    test_split: Path, tmp_path: Path, labels: tuple[str, ...]
+) -> None:
+    data = run_of(tmp_path, test_split, labels)
+    result, expected = (scored(INT8, d, tmp_path / "a.json") for d in (data, test_split))
+    assert (result["top1"], result["recall"]) == (expected["top1"], expected["recall"])
+
+
+def test_the_faces_of_a_run_of_other_classes_do_not_score(test_split: Path, tmp_path: Path) -> None:
+    data = run_of(tmp_path, test_split, (*EXPRESSIONS, "bored"))
+    assert_refused(call(app, "accuracy", INT8, "--data", data), 2, "not those of the run", "bored")
+
+
+def test_where_no_spec_says_the_classes_the_order_taken_is_told(
+    test_split: Path, tmp_path: Path
+) -> None:
+    ended = call(app, "accuracy", INT8, "--data", run_of(tmp_path, test_split, None))
+    assert_done(ended)
+    assert "in the model's order" in ended.stderr
+
+
+def test_names_that_are_not_one_of_each_face_are_refused(test_split: Path, tmp_path: Path) -> None:
+    data = run_of(tmp_path, test_split, tuple(EXPRESSIONS), names=np.array(["a", "b"]))
+    assert_refused(call(app, "accuracy", INT8, "--data", data), 3, "`names` has the shape (2,)")
+
+
+@pytest.mark.parametrize("row", [[1], [[1], [2]]])
+def test_rows_that_are_not_one_of_each_face_are_refused(
+    ferplus_model: Path, tmp_path: Path, row: list[object]
+) -> None:
+    votes = np.eye(10, dtype=np.uint8)[:2] * 10
+    data = npz(tmp_path / "publictest.npz", images=TWO, ferplus=votes, row=row)
+    assert_refused(call(app, "accuracy", ferplus_model, "--data", data), 3, "`row` has the shape")
+
+
+def npz_beside_training(folder: Path, training: dict[str, Any]) -> tuple[Path, Path]:
+    """Write five faces that score, and training.npz beside them."""
+    faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
+    arrays = {name: faces[:2] / 255 if name == "x_train" else a for name, a in training.items()}
+    names = np.array(EXPRESSIONS)
+    data = npz(folder / "faces.npz", x_test=faces, y_test=np.arange(5), class_names=names)
+    return data, npz(folder / "training.npz", **arrays)
+
+
+def test_training_faces_are_read_as_training_reads_them(tmp_path: Path) -> None:
+    arrays = {"x_train": None, "y_train": np.array([0, 1])}
+    data, _ = npz_beside_training(tmp_path, arrays)
+    parts = scored(INT8, data, tmp_path / "a.json")["training_copies"]
+    assert (parts["copies"]["images"], parts["others"]["images"]) == (2, 3)
+
+
+def test_unreadable_training_faces_matter_only_to_who_asked_for_them(tmp_path: Path) -> None:
+    data, training = npz_beside_training(tmp_path, {"other": np.zeros(3)})
+    ended = call(app, "accuracy", INT8, "--data", data, "--json", tmp_path / "a.json")
+    assert_done(ended)
+    assert "copies of training faces are not looked for" in ended.stderr
+    (result,) = json.loads((tmp_path / "a.json").read_text())["results"]
+    assert result["protocol"]["copies_looked_for_in"] is None
+    asked = call(app, "accuracy", INT8, "--data", data, "--training", training)
+    assert_refused(asked, 3, "training.npz holds other")
+
+
+def test_faces_that_are_all_copies_are_told(test_split: Path, tmp_path: Path) -> None:
+    faces = test_split / "test"
+    ended = call(app, "accuracy", INT8, "--data", faces, "--training", faces)
+    assert_done(ended)
+    assert "all of these faces are copies of training faces" in ended.stderr
 
 
 def test_coloured_copies_are_found_in_an_npz_of_training_faces(tmp_path: Path) -> None:
@@ -352,7 +527,7 @@ def ferplus_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return untrained(tmp_path_factory.mktemp("ferplus") / "model.tflite", FERPLUS_LABELS)
 
 
-@pytest.mark.parametrize("labels", [[3, -1], [3, 7], ["happy", "sad"], [[3], [3]]])
+@pytest.mark.parametrize("labels", [[3, -1], [3, 7], [[3], [3]]])
 def test_labels_that_are_not_those_of_fer2013_are_refused(
     fer_model: Path, tmp_path: Path, labels: list[object]
 ) -> None:
@@ -365,7 +540,7 @@ def test_labels_that_are_not_those_of_fer2013_are_refused(
     ("arrays", "words"),
     [
         ({}, ["publictest.npz", "cannot read"]),
-        ({"images": np.zeros((2, 48, 48), np.float32)}, ["no `images` uint8"]),
+        ({"images": np.zeros((2, 48, 48), np.float32)}, ["expected images and labels"]),
         ({"images": TWO}, ["has no ferplus"]),
         ({"images": TWO, "ferplus": np.zeros((2, 5), np.uint8)}, ["FER+ votes are uint8(2, 5)"]),
         ({"images": TWO, "ferplus": np.zeros((2, 10), np.uint8)}, ["no face that scores"]),

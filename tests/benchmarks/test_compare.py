@@ -197,6 +197,48 @@ def test_what_is_no_result_is_refused(tmp_path: Path) -> None:
     assert_refused(call(app, "compare", path, path), 3, "not a result of emo-bench")
 
 
+@pytest.mark.parametrize(
+    ("kind", "change", "word"),
+    [
+        ("accuracy", {"hits": None}, "hits"),
+        ("accuracy", {"hits": "ff"}, "hits are not those of 400 faces"),
+        ("accuracy", {"hits": "much"}, "not hexadecimal"),
+        ("accuracy", {"images": 300}, "other faces"),
+        ("accuracy", {"model": 1}, "model"),
+        ("latency", {"milliseconds": {}}, "median"),
+        ("latency", {"milliseconds": {"median": 0}}, "not above 0"),
+        ("latency", {"block_medians": []}, "not above 0"),
+        ("latency", {"threads": "two"}, "threads"),
+        ("instructions", {"million_instructions": {"invoke": "many"}}, "invoke"),
+    ],
+)
+def test_a_damaged_result_is_refused(
+    tmp_path: Path, kind: str, change: dict[str, Any], word: str
+) -> None:
+    whole = {"accuracy": accuracy(1), "latency": latency(), "instructions": instructions(invoke=1)}
+    before, after = outcome(kind, whole[kind]), outcome(kind, whole[kind] | change)
+    assert_refused(judged(tmp_path, before, after), 3, word)
+    assert_refused(judged(tmp_path, after, before), 3, word)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"results": [{}]},
+        {"results": None},
+        {"kind": ["accuracy"]},
+        {"failures": [{"subject": "m.tflite"}]},
+        {"conditions_before": {}, "kind": "latency", "results": [latency()]},
+        {"kind": ALL, "results": [{"schema": 2, "kind": "accuracy"}]},
+        {"kind": ALL, "results": [{"kind": "accuracy"}]},
+    ],
+)
+def test_a_damaged_file_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(outcome("accuracy", accuracy(1)).to_json() | change))
+    assert_refused(call(app, "compare", path, path), 3)
+
+
 def test_a_slowdown_that_is_no_percentage_is_refused(tmp_path: Path) -> None:
     same = outcome("latency", latency())
     assert_refused(judged(tmp_path, same, same, "--max-slowdown", "much"), 2, "percent")

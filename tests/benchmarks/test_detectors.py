@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from emo_bench.boxes import read_boxes
+from emo_bench.cli import app
 from emo_edge.errors import DataError
-from running import assert_done, assert_refused, run
+from running import assert_done, assert_refused, call, run
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,13 @@ def test_a_stricter_overlap_finds_less(scenes: Path) -> None:
     assert json.loads(out.read_text())["results"][0]["pictures"]["found"] == 0
 
 
+def test_the_detector_that_ran_is_told(scenes: Path) -> None:
+    out = scenes / "auto.json"
+    options = ("--detector", "auto", "--json", out)
+    assert_done(call(app, "detectors", "--data", scenes / "boxes.csv", *options))
+    assert json.loads(out.read_text())["results"][0]["detector"] == "haar"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -83,9 +91,30 @@ def test_a_file_that_holds_no_boxes_is_refused(tmp_path: Path, text: str, words:
         read_boxes(path)
 
 
-def test_a_missing_picture_and_an_unknown_detector_are_refused(tmp_path: Path) -> None:
+def test_a_missing_picture_and_an_unknown_detector_are_refused(
+    scenes: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "boxes.csv"
     path.write_text("image,x,y,w,h\nnowhere.png,1,2,3,4\n")
     assert_refused(run("emo-bench", "detectors", "--data", path, "--detector", "none"), 3, "nowher")
-    unknown = run("emo-bench", "detectors", "--data", path, "--detector", "eagle")
+    unknown = call(app, "detectors", "--data", scenes / "boxes.csv", "--detector", "eagle")
     assert_refused(unknown, 2, "eagle")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "word"),
+    [(("--video", "nowhere.mp4"), 5, "nowhere.mp4"), (("--without-faces", "no.png"), 3, "no.png")],
+)
+def test_what_is_missing_is_told_before_anything_is_measured(
+    scenes: Path, tmp_path: Path, options: tuple[str, ...], code: int, word: str
+) -> None:
+    out = tmp_path / "d.json"
+    command = ("detectors", "--data", scenes / "boxes.csv", "--json", out)
+    assert_refused(call(app, *command, "--detector", "none", *options), code, word)
+    assert not out.exists()
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_a_column(scenes: Path) -> None:
+    marked = scenes / "marked.csv"
+    marked.write_bytes(b"\xef\xbb\xbf" + (scenes / "boxes.csv").read_bytes())
+    assert read_boxes(marked) == read_boxes(scenes / "boxes.csv")

@@ -12,10 +12,12 @@ import cv2
 import numpy as np
 import pytest
 
+from emo_bench.children import in_own_process
 from emo_bench.latency.operators import adding_up, milliseconds_of_parts
 from emo_bench.latency.sweep import backend_names
 from emo_edge.artifacts import sha256
 from emo_edge.backends import BACKENDS
+from emo_edge.errors import EmoError
 from emo_edge.modelfile import read_model
 from running import ASSETS, assert_done, assert_refused, run
 
@@ -93,6 +95,7 @@ def test_a_cold_start_is_told_step_by_step(measured: dict[str, Any]) -> None:
 def test_the_stages_are_those_of_the_loop(measured: dict[str, Any]) -> None:
     stages = measured["stages"]
     assert stages["size"] == [640, 480]
+    assert stages["detector"] == "haar"  # what ran, not "auto"
     assert list(stages["milliseconds"]) == STAGES
     assert all(times["runs"] >= 20 for times in stages["milliseconds"].values())
 
@@ -238,7 +241,24 @@ def test_a_plain_model_is_measured_with_labels_given(tmp_path: Path) -> None:
     given = ("--model-labels", labels, "--input-range", "0", "255")
     assert_done(run("emo-bench", "latency", plain, INT8, *options, *given))
     assert_refused(run("emo-bench", "latency", INT8, *options, *given), 2, "carries its own")
-    assert_refused(run("emo-bench", "latency", plain, *options), 2, "labels")
+    assert_refused(run("emo-bench", "latency", plain, *options), 2, "--model-labels FILE")
+
+
+def test_a_name_of_no_model_does_not_stop_the_others(tmp_path: Path) -> None:
+    out = tmp_path / "latency.json"
+    options = ("--seconds", "0", "--mlperf", "--detector", "none", "--json", out)
+    assert_refused(run("emo-bench", "latency", "mikro", INT8, *options), 2, "no model 'mikro'")
+    assert [result["model"] for result in json.loads(out.read_text())["results"]] == [INT8.name]
+
+
+def test_a_process_that_fails_without_a_word_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "speechless.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(EmoError, match=r"speechless on m\.tflite gave no reason") as caught:
+        in_own_process("speechless", {"model": "m.tflite"})
+    assert caught.value.exit_code == 3
 
 
 def test_a_picture_without_a_face_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 
 from emo_bench.conditions import conditions
 from emo_bench.results import Outcome
-from running import ASSETS, draw_faces
+from running import ASSETS, assert_refused, draw_faces
 
 SCRIPTS = Path(__file__).parents[2] / "benchmarks" / "peers"
 MODEL = ASSETS / "drawn-int8.tflite"
@@ -124,3 +125,15 @@ def outcome() -> Outcome:
 )
 def test_the_table_says_who_wins_and_who_is_missing(line: str) -> None:
     assert line in script("report").markdown(outcome())
+
+
+def test_a_table_of_nobody_says_who_is_missing() -> None:
+    nobody = dataclasses.replace(outcome(), results=[])
+    assert "Not measured: Lost: no weights." in script("report").markdown(nobody)
+
+
+def test_a_name_of_no_peer_is_refused(tmp_path: Path) -> None:
+    options = ("--cache", tmp_path, "--video", "v.mp4", "--only", "zzz")
+    words = [sys.executable, str(SCRIPTS / "run.py"), *map(str, options)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert_refused(done, 2, "no peer's name begins so", "emo-toolkit base, haar")

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
-from running import ASSETS, assert_done, assert_refused, draw_faces, run
+from emo_bench.cli import app
+from emo_bench.endless import open_endless
+from emo_bench.meters import StageClock
+from emo_edge.health import Health
+from emo_edge.modelfile import read_model
+from emo_edge.sources import Frame, Source
+from running import ASSETS, assert_done, assert_refused, call, draw_faces, run
 
 INT8 = ASSETS / "drawn-int8.tflite"
 FRAMES = 30  # as many as the warm-up, which does not count
@@ -40,6 +50,48 @@ def measured(
     assert cv2.imread(str(folder / "p.png")) is not None
     assert "faces.mp4 96x96" in outcome.stdout
     return dict(json.loads((folder / "p.json").read_text()))
+
+
+@pytest.mark.parametrize(("stops", "kept"), [(False, 64), (True, 1)])
+def test_no_more_is_decoded_than_is_kept_in_memory(tmp_path: Path, stops: bool, kept: int) -> None:
+    path = tmp_path / "long.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
+    for number in range(100):
+        writer.write(np.full((64, 64, 3), 2 * number, np.uint8))
+    writer.release()
+    asked = list[int]()
+
+    def stop() -> bool:
+        asked.append(1)
+        return stops
+
+    opened = open_endless(str(path), Health(), StageClock(), stop, preload=True)
+    with opened as source:
+        seen = [int(frame.image.mean()) for frame in islice(source.frames, 130) if frame]
+    assert len(set(seen)) == kept
+    assert len(asked) < 65
+
+
+@pytest.mark.parametrize("count", [0, 30], ids=["none at all", "none after the warm-up"])
+def test_a_camera_that_gives_no_frame_in_time_is_told(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    picture = np.full((64, 64, 3), 90, np.uint8)
+
+    def frames() -> Iterator[Frame | None]:
+        for number in range(count):
+            yield Frame(picture, number, number / 10, time.monotonic(), "camera")
+        while True:
+            time.sleep(0.01)
+            yield None
+
+    @contextmanager
+    def silent(*_: object, **__: object) -> Iterator[Source]:
+        yield Source("camera", "live", 10.0, frames())
+
+    monkeypatch.setattr("emo_bench.pipeline.open_endless", silent)
+    options = ("--source", "camera", "--model", INT8, "--detector", "none", "--duration", "2")
+    assert_refused(call(app, "pipeline", *options), 5, "no frame of camera was read in time")
 
 
 def test_every_frame_after_the_warm_up_is_counted(measured: dict[str, Any]) -> None:
@@ -96,6 +148,19 @@ def test_what_cannot_run_is_refused(
     defaults = ("--source", str(video), "--model", str(INT8), "--detector", "none")
     outcome = run("emo-bench", "pipeline", *defaults, "--duration", "1", *options)
     assert_refused(outcome, code, word)
+
+
+def test_a_plain_model_must_be_converted_first(video: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.tflite"
+    plain.write_bytes(read_model(INT8).flatbuffer)
+    ended = call(app, "pipeline", "--source", video, "--model", plain)
+    assert_refused(ended, 2, "carries no emo-toolkit metadata: convert it first")
+
+
+@pytest.mark.parametrize("name", ["memory", "memory.txt"])
+def test_a_plot_of_no_known_kind_is_refused(tmp_path: Path, name: str) -> None:
+    ended = call(app, "pipeline", "--source", "nosuch.mp4", "--plot", tmp_path / name)
+    assert_refused(ended, 2, f"--plot {tmp_path / name}", ".png")
 
 
 def test_a_picture_is_no_source_for_a_loop(tmp_path: Path) -> None:

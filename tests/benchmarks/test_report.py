@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import cv2
@@ -15,7 +18,16 @@ from emo_bench.results import parts, read
 from emo_edge.runfolder import EVALUATION
 from emo_edge.spec import ModelSpec
 from emo_train.synthetic import EXPRESSIONS, write_video
-from running import ASSETS, Outcome, assert_done, assert_refused, call, draw_faces, run
+from running import (
+    ASSETS,
+    Outcome,
+    assert_done,
+    assert_refused,
+    call,
+    command_line,
+    draw_faces,
+    run,
+)
 
 INT8, FLOAT32 = ASSETS / "drawn-int8.tflite", ASSETS / "drawn-float32.tflite"
 QUICK = ("--backends", "tflite_runtime", "--seconds", "0")
@@ -99,6 +111,7 @@ def test_a_run_folder_brings_its_exports_and_its_faces(tmp_path: Path) -> None:
     assert_done(run("emo-bench", "all", folder, "--report", out, *QUICK, *loop))
     scores, times, loops = parts(read(out / "report.json"))
     assert (loops.kind, len(loops.results)) == ("pipeline", 1)
+    assert loops.results[0]["detector"] == "haar"  # what ran, not "auto"
     assert [result["model"] for result in scores.results] == ["mine", "mine-int8.tflite"]
     assert scores.results[1]["against_first"]["model"] == "mine"
     assert [result["model"] for result in times.results] == ["mine-int8.tflite"]
@@ -115,6 +128,58 @@ def test_a_report_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> N
     ended = call(app, "all", INT8, "--report", tmp_path / "file" / "report")
     assert_refused(ended, 8, "cannot write", "report")
     assert "[1/" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "word"),
+    [
+        (("--threads", "x"), 2, "--threads"),
+        (("--backends", "other"), 2, "unknown backend"),
+        (("--picture", "nosuch.png"), 3, "nosuch.png"),
+        (("--source", "nosuch.mp4"), 5, "nosuch.mp4"),
+        (("--source", str(INT8)), 5, INT8.name),
+        (("--data", "nosuch"), 3, "nosuch does not exist"),
+    ],
+)
+def test_what_cannot_be_measured_with_is_refused_at_once(
+    tmp_path: Path, faces: Path, options: tuple[str, ...], code: int, word: str
+) -> None:
+    report = tmp_path / "report"
+    ended = call(app, "all", INT8, "--report", report, "--data", faces, *options)
+    assert_refused(ended, code, word)
+    assert "[1/" not in ended.stderr
+    assert not report.exists()
+
+
+def test_a_report_without_anything_in_it_does_not_stay(tmp_path: Path, faces: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "spec.json").write_text(json.dumps(ModelSpec(("happy", "sad"), 48, 48).to_json()))
+    options = ("--data", faces, "--labels", "other", "--report", tmp_path / "report")
+    ended = run("emo-bench", "all", folder, *options)
+    assert ended.returncode == 2
+    assert "unknown --labels" in ended.stderr
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_interruption_leaves_a_report_of_what_was_measured(tmp_path: Path, faces: Path) -> None:
+    report = tmp_path / "report"
+    options = ("--data", faces, "--report", report, *QUICK, "--threads", "1,2")
+    words = command_line("emo-bench", "all", INT8, *options)
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as bench:
+        assert bench.stderr is not None
+        while "latency 1/2" not in (line := bench.stderr.readline()):
+            assert line, "it ended early"
+        os.killpg(bench.pid, signal.SIGINT)  # as a terminal does
+        rest = bench.stderr.read()
+    assert bench.returncode == 130
+    assert "Traceback" not in rest
+    scores, times = parts(read(report / "report.json"))
+    assert (len(scores.results), len(times.results)) == (1, 0)
+    assert [failure["exit_code"] for failure in times.failures] == [130]
+    assert (report / "report.html").is_file()
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def test_a_file_of_several_is_taken_apart(tmp_path: Path) -> None:
         ('{"schema": 1}', "cannot read results"),
         ('{"schema": 99}', "newer"),
         ("[" * 100_000, "cannot read results"),
+        ('{"schema": 1, "kind": ["latency"]}', "kind of the result"),
+        ('{"schema": 1, "kind": NaN}', "NaN is no number"),
     ],
 )
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str, word: str) -> None:
@@ -64,6 +66,36 @@ def test_what_is_no_result_is_refused(tmp_path: Path, text: str, word: str) -> N
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         results.read(tmp_path / "none.json")
+
+
+def interrupted() -> dict[str, Any]:
+    raise KeyboardInterrupt
+
+
+def test_an_interruption_keeps_what_there_is(tmp_path: Path) -> None:
+    done = list[str]()
+    jobs: list[results.Job] = [
+        ("a", lambda: {"model": "a"}),
+        ("b", failing),
+        ("c", interrupted),
+        ("d", lambda: {"model": done.append("d")}),
+    ]
+    path = tmp_path / "latency.json"
+    assert results.measure_all("latency", jobs, path).exit_code == 130
+    back = results.read(path)
+    assert [r["model"] for r in back.results] == ["a"]
+    assert [(f["subject"], f["exit_code"]) for f in back.failures] == [("b", 4), ("c", 130)]
+    assert not done
+
+
+def test_a_bug_keeps_what_there_is_and_its_traceback(tmp_path: Path) -> None:
+    jobs: list[results.Job] = [("a", lambda: {"model": "a"}), ("b", lambda: {"model": 1 // 0})]
+    path = tmp_path / "latency.json"
+    with pytest.raises(ZeroDivisionError):
+        results.measure_all("latency", jobs, path)
+    back = results.read(path)
+    assert [r["model"] for r in back.results] == ["a"]
+    assert [(f["subject"], f["exit_code"]) for f in back.failures] == [("b", 1)]
 
 
 class Terminal(io.StringIO):

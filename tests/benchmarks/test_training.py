@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from emo_bench.cli import app
-from running import assert_done, call
+from running import assert_done, assert_refused, call
 
 
 def test_training_is_timed_in_three_ways(tmp_path: Path) -> None:
@@ -19,3 +19,8 @@ def test_training_is_timed_in_three_ways(tmp_path: Path) -> None:
         assert speed["cpu_ms_per_image"] > 0
     assert result["of_plain"]["no augmentation"] == 1
     assert "batched (emo-train)" in outcome.stdout
+
+
+def test_batches_of_more_faces_than_there_are_are_refused() -> None:
+    ended = call(app, "training", "--architecture", "plain-micro", "--batch-size", "2049")
+    assert_refused(ended, 2, "--batch-size is at most 2048")

@@ -88,8 +88,10 @@ def _protocol(subject: Subject, trial: Evaluation) -> dict[str, Any]:
 
 
 def _warnings(hits: Hits, trial: Evaluation) -> list[str]:
-    if not trial.seen.any() or trial.seen.all():
+    if not trial.seen.any():
         return []
+    if trial.seen.all():
+        return ["all of these faces are copies of training faces: what it makes of others is open"]
     unseen = hits[~trial.seen]
     return [
         f"{int(trial.seen.sum())} of these faces are copies of training faces; without them top-1 "

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from emo_bench.children import in_own_process
-from emo_bench.results import Result, identity
+from emo_bench.plain import require_labels
+from emo_bench.results import Result, identity, name_of
 from emo_edge.backends import find_backend
 from emo_edge.classifier import Classifier
 from emo_edge.commands import require_extra
@@ -33,11 +34,20 @@ class Given:
         backend: Runtime for .tflite files.
         labels: For a plain .tflite or a Keras model without its run folder.
         input_range: Likewise: what the pixels 0 and 255 become.
+        alone: Whether there is one model, of which this is said; among several one may be plain.
     """
 
     backend: str = "auto"
     labels: Path | None = None
     input_range: tuple[float, float] | None = None
+    alone: bool = False
+
+    def refuse(self, path: Path) -> None:
+        """Raise `UsageError` if something is said of a model that carries it itself."""
+        if self.alone and (self.labels is not None or self.input_range is not None):
+            raise UsageError(
+                f"{path} carries its own labels and input range: leave the options out"
+            )
 
 
 @dataclass(frozen=True)
@@ -83,31 +93,28 @@ def open_subject(text: str, given: Given) -> Subject:
     if path.is_dir():
         if not (path / SPEC).is_file():
             raise DataError(f"{path} is no finished run folder of emo-train: it has no {SPEC}")
-        return _keras_subject(path / MODEL, path.resolve().name, given)
+        return _keras_subject(path / MODEL, name_of(path.resolve()), given)
     if path.suffix in KERAS_SUFFIXES:
-        return _keras_subject(path, path.name, given)
+        return _keras_subject(path, name_of(path), given)
     spec = read_model(path).spec
-    if spec is None and given.labels is None:
-        raise UsageError(
-            f"{path} carries no emo-toolkit metadata: give --model-labels FILE, or convert it "
-            "with emo-convert"
-        )
     if spec is None:
+        require_labels(path, given.labels)
         plain = Classifier(
             path,
             labels=given.labels,
             input_range=given.input_range,
             backend=given.backend,
         )
-        return Subject(path, path.name, plain.spec, given)
-    # One model among several may be plain: what is said of it is not said of the others.
-    return Subject(path, path.name, spec, Given(given.backend))
+        return Subject(path, name_of(path), plain.spec, given)
+    given.refuse(path)
+    return Subject(path, name_of(path), spec, Given(given.backend))
 
 
 def _keras_subject(path: Path, name: str, given: Given) -> Subject:
     require_extra("workstation", "tensorflow", "keras")
     beside = path.with_name(SPEC)
     if beside.is_file():
+        given.refuse(path)
         return Subject(path, name, read_spec(beside), Given())
     if given.labels is None:
         raise UsageError(f"{path} lies in no run folder: give --model-labels FILE")

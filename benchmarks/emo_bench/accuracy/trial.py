@@ -2,7 +2,8 @@
 
 An .npz holds `pixels` and `truth` (see `emo_edge.runfolder`), or FER2013: `images`
 uint8[N,48,48], `labels` uint8[N] in the order of `FER_LABELS`, and for FER+ `ferplus` [N,10]
-votes in the order of `VOTE_COLUMNS`; or anything else that emo-train reads.
+votes in the order of `VOTE_COLUMNS`, without names of classes; or anything else that emo-train
+reads.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from emo_bench.accuracy.subject import read_spec
 from emo_edge.contract import prepare
 from emo_edge.errors import DataError, UsageError
 from emo_edge.faces import UNREADABLE, Faces, load_tree, one_hot, require_folder
+from emo_edge.messages import warn
 from emo_edge.runfolder import EVALUATION, SPEC
 from emo_edge.spec import ModelSpec
-from emo_train.data import Evaluation, copies, load_evaluation
-from emo_train.data.arrays import CLASS_NAMES, whole_votes
+from emo_train.data import Evaluation, copies, load_evaluation, open_layout
+from emo_train.data.arrays import CLASS_NAMES, LABELS_FILE, holds_arrays, whole_votes
 from emo_train.data.fer2013 import (
     FER_LABELS,
     PIXELS,
@@ -31,9 +33,10 @@ from emo_train.data.fer2013 import (
     ferplus_targets,
     is_fer2013,
 )
+from emo_train.data.reading import read
 
 Labels = Literal["auto", "fer", "ferplus"]
-NAMED = frozenset(CLASS_NAMES)  # with class names it is a data set like any other
+KINDS: tuple[LabelKind, ...] = ("fer", "ferplus")
 TRAINING = "training.npz"  # looked for beside another .npz
 
 
@@ -75,16 +78,15 @@ class Trials:
         else:
             require_folder(self._data)
             self._refuse_kind()
-            trial = load_evaluation(self._data, spec)
+            trial = _as_training_reads(self._data, spec)
         if not len(trial.faces):
             raise DataError(f"{self._data} holds no face that scores")
         return self._compared(trial, spec)
 
     def _kind(self, spec: ModelSpec) -> LabelKind:
-        kinds: tuple[LabelKind, ...] = ("fer", "ferplus")
-        for kind in kinds:
-            if self._labels in ("auto", kind) and set(spec.labels) == set(fer_labels(kind)):
-                return kind
+        kind = _kind_of(spec.labels)
+        if kind is not None and self._labels in ("auto", kind):
+            return kind
         wanted = "FER2013" if self._labels == "auto" else f"FER2013 ({self._labels})"
         raise UsageError(f"the model's labels ({', '.join(spec.labels)}) are not those of {wanted}")
 
@@ -94,7 +96,7 @@ class Trials:
 
     def _from_npz(self, spec: ModelSpec) -> Evaluation:
         arrays = _arrays(self._data)
-        if "images" in arrays and not NAMED & arrays.keys():
+        if _is_fer2013(self._data, arrays) and not _numbered(spec.labels):
             kind = self._kind(spec)
             faces, scores = _fer2013(self._data, arrays, spec, kind)
             kept = faces.take(np.flatnonzero(scores))
@@ -102,24 +104,69 @@ class Trials:
         self._refuse_kind()
         if "pixels" in arrays:
             return _run_evaluation(self._data, arrays, spec)
-        return load_evaluation(self._data, spec)
+        return _as_training_reads(self._data, spec)
 
     def _compared(self, trial: Evaluation, spec: ModelSpec) -> Evaluation:
         """Look for copies in the training faces that were given, or that lie beside an .npz."""
-        training = self._training
         beside = self._data.parent / TRAINING
-        if training is None and self._data.suffix == ".npz" and beside.is_file():
-            training = beside if beside != self._data else None
-        if training is None:
+        if self._training is not None:
+            return _with_copies(trial, self._training, spec)
+        if self._data.suffix != ".npz" or beside == self._data or not beside.is_file():
             return trial
-        if training.is_file():
-            arrays = _arrays(training)
-            known = _prepared(training, arrays, spec)
-        else:
-            require_folder(training)
-            known = load_tree(training, training, spec)
-        seen = trial.seen | copies(trial.faces, [known])
-        return replace(trial, seen=seen, looked_in=training.name)
+        try:
+            return _with_copies(trial, beside, spec)
+        except DataError as error:  # nobody asked for it
+            warn(f"copies of training faces are not looked for: {error}")
+            return trial
+
+
+def _with_copies(trial: Evaluation, training: Path, spec: ModelSpec) -> Evaluation:
+    seen = trial.seen | copies(trial.faces, [_training_faces(training, spec)])
+    return replace(trial, seen=seen, looked_in=training.name)
+
+
+def _training_faces(path: Path, spec: ModelSpec) -> Faces:
+    """Return the faces of class folders or of an .npz; raises `DataError` if there are none."""
+    if not path.is_file():
+        require_folder(path)
+        return load_tree(path, path, spec)
+    arrays = _arrays(path)
+    if "images" in arrays and arrays["images"].dtype == np.uint8:  # which need no labels
+        return _prepared(path, arrays, spec)
+    return read(open_layout(path).parts["train"], spec)[0]
+
+
+def _as_training_reads(root: Path, spec: ModelSpec) -> Evaluation:
+    """Load what scores with emo-train's reader, the classes in the order of the model's labels."""
+    labels = spec.labels
+    if holds_arrays(root):  # which may name the same classes in another order
+        kind = _kind_of(labels)
+        found = open_layout(root, labels=labels if kind is None else fer_labels(kind)).labels
+        labels = found if set(found) == set(labels) else labels
+    return _in_order(load_evaluation(root, replace(spec, labels=labels)), labels, spec.labels)
+
+
+def _kind_of(labels: tuple[str, ...]) -> LabelKind | None:
+    """Return which labels of FER2013 these are, in whatever order; None if they are others."""
+    return next((kind for kind in KINDS if set(labels) == set(fer_labels(kind))), None)
+
+
+def _is_fer2013(path: Path, arrays: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether these are bytes of pictures and classes that are numbers, which nothing names.
+
+    FER+ votes are FER2013's alone: beside them no name matters, to emo-train neither.
+    """
+    if "images" not in arrays or arrays["images"].dtype != np.uint8:
+        return False
+    named = not arrays.keys().isdisjoint(CLASS_NAMES) or (path.parent / LABELS_FILE).is_file()
+    if named and "ferplus" not in arrays:
+        return False
+    return "labels" not in arrays or arrays["labels"].dtype.kind in "iu"
+
+
+def _numbered(labels: tuple[str, ...]) -> bool:
+    """Whether these are the labels of a model that learned from classes without names."""
+    return labels == tuple(map(str, range(len(labels))))
 
 
 def _trained_on(spec: ModelSpec) -> str | None:
@@ -184,7 +231,7 @@ def _prepared(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelSpec) -
     if images.shape[3:] == (3,):  # R, G, B, as emo-train reads them; `prepare` takes BGR
         images = images[..., ::-1]
     pixels = np.concatenate([prepare(np.ascontiguousarray(image), spec) for image in images])
-    rows = arrays.get("row", np.arange(len(images)))
+    rows = _one_each(path, arrays, "row", len(images))
     names = tuple(f"{path.stem}:{row}" for row in rows)
     return Faces(pixels, np.zeros((len(images), len(spec.labels)), np.float32), names)
 
@@ -195,13 +242,41 @@ def _run_evaluation(path: Path, arrays: Mapping[str, NDArray[Any]], spec: ModelS
         raise DataError(f"{path} holds no `pixels` uint8[N,{spec.height},{spec.width},...]")
     if not len(pixels):
         raise DataError(f"{path} holds no face that scores")
-    if truth is None or not _are_classes(truth, len(pixels), len(spec.labels)):
+    labels = _labels_of_run(path, spec)
+    if truth is None or not _are_classes(truth, len(pixels), len(labels)):
         raise DataError(f"{path} is not labelled: it holds no `truth` that fits its faces")
-    names = arrays.get("names", np.arange(len(pixels)))
-    targets = one_hot(truth.astype(np.int64), len(spec.labels))
+    names = _one_each(path, arrays, "names", len(pixels))
+    targets = one_hot(truth.astype(np.int64), len(labels))
+    targets = targets[:, [labels.index(label) for label in spec.labels]]
     faces = Faces(pixels, targets, tuple(map(str, names)))
     origin = f"{arrays['split']} split" if "split" in arrays else path.name
     return Evaluation(faces, origin, np.zeros(len(faces), bool), _searched_by_run(path, spec))
+
+
+def _labels_of_run(path: Path, spec: ModelSpec) -> tuple[str, ...]:
+    """Return the labels that the numbers of a run's faces mean: they stand in its spec.json.
+
+    Raises `UsageError` if they are not those of the model.
+    """
+    beside = path.with_name(SPEC)
+    if not beside.is_file():
+        warn(f"no {SPEC} lies beside {path}: its classes are taken to be in the model's order")
+        return spec.labels
+    labels = read_spec(beside).labels
+    if set(labels) != set(spec.labels):
+        ours, theirs = ", ".join(spec.labels), ", ".join(labels)
+        raise UsageError(f"the model's labels ({ours}) are not those of the run ({theirs})")
+    return labels
+
+
+def _one_each(
+    path: Path, arrays: Mapping[str, NDArray[Any]], name: str, faces: int
+) -> NDArray[Any]:
+    """Return the array of this name, or 0, 1, ...; raises `DataError` unless it is one a face."""
+    found = arrays.get(name, np.arange(faces))
+    if found.shape != (faces,):
+        raise DataError(f"{path}: `{name}` has the shape {found.shape}, not one of each face")
+    return found
 
 
 def _searched_by_run(path: Path, spec: ModelSpec) -> str | None:

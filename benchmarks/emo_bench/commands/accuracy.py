@@ -59,11 +59,11 @@ def accuracy(
     from emo_bench.results import Job, measure_all
     from emo_bench.views.accuracy import grids
 
-    given = Given(backend, model_labels, input_range)
+    given = Given(backend, model_labels, input_range, alone=len(models) == 1)
     trials = Trials(data, labels, training)
     scores = Accuracy(trials, given, robustness=robustness, margins=crop_margins)
 
     def job(model: str) -> Job:
         return model, lambda: scores.measure(model)
 
-    finish(measure_all("accuracy", [job(model) for model in models]), grids, json_file)
+    finish(measure_all("accuracy", [job(model) for model in models], json_file), grids)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from emo_bench.commands.options import finite
 from emo_edge.commands import guarded, require_extra
 from emo_edge.errors import RegressionError
 from emo_edge.messages import warn
@@ -23,7 +24,8 @@ def compare(
         ),
     ] = "10%",
     max_drop: Annotated[
-        float, typer.Option(min=0.0, help="How many points of top-1 may be lost.")
+        float,
+        typer.Option(min=0.0, callback=finite, help="How many points of top-1 may be lost."),
     ] = 0.5,
     across_machines: Annotated[
         bool, typer.Option("--across-machines", help="Compare times of different machines.")

@@ -14,6 +14,7 @@ from emo_bench.commands.accuracy import (
     Subjects,
     TrainingOption,
 )
+from emo_bench.commands.options import finite
 from emo_edge.commands import guarded, require_extra
 from emo_edge.errors import EmoError
 
@@ -31,16 +32,25 @@ def everything(
     crop_margins: MarginsOption = False,
     backends: Annotated[str, typer.Option(help="As for latency.")] = "device",
     threads: Annotated[str, typer.Option(help="Threads of the runtime: 1, or 1,2,4.")] = "1",
-    seconds: Annotated[float, typer.Option(min=0.0, help="Least time of each latency.")] = 10.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.0, callback=finite, help="Least time of each latency.")
+    ] = 10.0,
     picture: Annotated[Path | None, typer.Option(help="Picture with a face, for stages.")] = None,
     source: Annotated[str | None, typer.Option(help="Video or camera for the whole loop.")] = None,
-    duration: Annotated[float, typer.Option(min=0.1, help="Seconds of the whole loop.")] = 30.0,
+    duration: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Seconds of the whole loop.")
+    ] = 30.0,
 ) -> None:
     """Run accuracy, latency and (with --source) the whole loop, and write a report."""
     require_extra("workstation", "rich", "matplotlib")
-    from emo_bench.everything import Wanted, run_all
+    from emo_bench.everything import Wanted, require_inputs, run_all
+    from emo_bench.latency.sweep import backend_names, thread_counts
     from emo_bench.report import write_report
 
+    # What the commands below would find wrong one by one, after the work of those before.
+    backend_names(backends)
+    thread_counts(threads)
+    require_inputs(data, picture, source)
     timing = ["--backends", backends, "--threads", threads, "--seconds", f"{seconds:g}"]
     timing += ["--per-op"]
     timing += [] if picture is None else ["--picture", str(picture)]

@@ -14,6 +14,7 @@ from emo_bench.commands.options import (
     ModelLabelsOption,
     Models,
     finish,
+    finite,
     require_places,
 )
 from emo_edge.commands import guarded, require_extra
@@ -31,7 +32,9 @@ def latency(
     threads: Annotated[str, typer.Option(help="Threads of the runtime: 1, or 1,2,4.")] = "1",
     seconds: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Least time to measure; 10, or 600 with --mlperf."),
+        typer.Option(
+            min=0.0, callback=finite, help="Least time to measure; 10, or 600 with --mlperf."
+        ),
     ] = None,
     picture: Annotated[
         Path | None,
@@ -55,7 +58,7 @@ def latency(
 
     from emo_bench.latency.measure import MLPERF_SECONDS, Task, measure
     from emo_bench.latency.sweep import backend_names, draw_picture, thread_counts
-    from emo_bench.results import Job, measure_all
+    from emo_bench.results import Job, Result, measure_all
     from emo_bench.views.latency import grids
     from emo_edge.shipped import find_model
 
@@ -64,21 +67,24 @@ def latency(
         face = draw_picture(Path(folder, "drawn.jpg")) if picture is None else picture
 
         def job(model: str, backend: str, count: int) -> Job:
-            task = Task(
-                find_model(model),
-                backend,
-                count,
-                (MLPERF_SECONDS if mlperf else SECONDS) if seconds is None else seconds,
-                model_labels,
-                input_range,
-                face,
-                detector,
-                mlperf,
-                per_op,
-            )
-            # Beside plain models others may stand, which carry labels and range of their own.
-            return task.name, lambda: measure(task if len(models) == 1 else task.for_its_file())
+            def timed() -> Result:
+                task = Task(
+                    find_model(model),
+                    backend,
+                    count,
+                    (MLPERF_SECONDS if mlperf else SECONDS) if seconds is None else seconds,
+                    model_labels,
+                    input_range,
+                    face,
+                    detector,
+                    mlperf,
+                    per_op,
+                )
+                # Beside plain models others may stand, which carry labels and range of their own.
+                return measure(task if len(models) == 1 else task.for_its_file())
+
+            return f"{Path(model).name} on {backend}, {count} thread(s)", timed
 
         jobs = [job(model, *point) for model in models for point in points]
-        outcome = measure_all("latency", jobs)
-    finish(outcome, grids, json_file)
+        outcome = measure_all("latency", jobs, json_file)
+    finish(outcome, grids)

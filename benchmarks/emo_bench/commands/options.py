@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,13 @@ InputRangeOption = Annotated[
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the results here too.")]
 
 
+def finite(value: float | None) -> float | None:
+    """Return what an option was given; a callback, because NaN is within the limits of any."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
 def require_places(*files: Path | None) -> None:
     """Raise `OutputError` if a file cannot be written: now, rather than after hours."""
     for file in files:
@@ -39,19 +47,14 @@ def require_places(*files: Path | None) -> None:
             require_writable(file)
 
 
-def finish(
-    outcome: Outcome, grids: Callable[[Sequence[Result]], list[Grid]], json_file: Path | None
-) -> None:
-    """Show what was found, keep it, and exit with the code of the first failure."""
+def finish(outcome: Outcome, grids: Callable[[Sequence[Result]], list[Grid]]) -> None:
+    """Show what was found, which is kept already, and exit with the code of the first failure."""
     from emo_bench.grids import show
-    from emo_bench.results import write
 
     if outcome.results:
         for grid in grids(outcome.results):
             show(grid)
         for text in outcome.all_warnings():
             warn(text)
-    if json_file is not None:  # with failures alone too, lest a comparison miss them
-        write(json_file, outcome)
     if outcome.failures:
         raise typer.Exit(outcome.exit_code)

@@ -12,10 +12,15 @@ from emo_bench.commands.options import (
     DetectorOption,
     JsonOption,
     finish,
+    finite,
     require_places,
 )
 from emo_edge.commands import guarded, require_extra
+from emo_edge.errors import UsageError
 from emo_edge.shipped import DEFAULT
+
+# Not asked of Matplotlib: it would be counted in the memory of the loop.
+PLOTS = (".png", ".jpg", ".jpeg", ".svg", ".pdf")
 
 
 @guarded
@@ -26,10 +31,14 @@ def pipeline(
     backend: BackendOption = "auto",
     threads: Annotated[int, typer.Option(min=1, max=64, help="Threads of the runtime.")] = 1,
     duration: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to run; a video begins anew at its end.")
+        float,
+        typer.Option(
+            min=0.1, callback=finite, help="Seconds to run; a video begins anew at its end."
+        ),
     ] = 30.0,
     soak: Annotated[
-        float | None, typer.Option(min=0.001, help="Hours to run, in place of --duration.")
+        float | None,
+        typer.Option(min=0.001, callback=finite, help="Hours to run, in place of --duration."),
     ] = None,
     frames: Annotated[
         int | None,
@@ -42,12 +51,13 @@ def pipeline(
         bool, typer.Option("--page", help="Serve the page too, to somebody who looks at it.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="PNG of memory, descriptors and threads over time.")
+        Path | None, typer.Option(help="PNG, JPEG, SVG or PDF of memory, descriptors and threads.")
     ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Run the whole loop: frames a second, age of readings, CPU time by stage, memory over time."""
     require_extra("workstation", "rich", "matplotlib")
+    _require_picture(plot)
     require_places(json_file, plot)
     from emo_bench.pipeline import Plan, measure
     from emo_bench.results import measure_all
@@ -65,10 +75,15 @@ def pipeline(
         preload,
         page,
     )
-    outcome = measure_all("pipeline", [(source, lambda: measure(plan))])
+    outcome = measure_all("pipeline", [(source, lambda: measure(plan))], json_file)
     # Only now: it would be counted in the memory of the loop.
     from emo_bench.views.pipeline import draw_vital_signs, grids
 
     if plot is not None and outcome.results:
         draw_vital_signs(plot, outcome.results[0])
-    finish(outcome, grids, json_file)
+    finish(outcome, grids)
+
+
+def _require_picture(plot: Path | None) -> None:
+    if plot is not None and plot.suffix.lower() not in PLOTS:
+        raise UsageError(f"--plot {plot}: the name must end in one of {', '.join(PLOTS)}")

@@ -28,4 +28,4 @@ def training(
     from emo_bench.views.training import grids
 
     job = (architecture, lambda: measure(architecture, input_size, batch_size, steps, rounds))
-    finish(measure_all("training", [job]), grids, json_file)
+    finish(measure_all("training", [job], json_file), grids)

@@ -14,7 +14,8 @@ import numpy as np
 
 from emo_bench.children import in_own_process
 from emo_bench.latency.operators import adding_up
-from emo_bench.results import Result, identity
+from emo_bench.plain import require_labels
+from emo_bench.results import Result, identity, name_of
 from emo_bench.statistics import (
     MLPERF_CONFIDENCE,
     MLPERF_PERCENTILE,
@@ -65,11 +66,6 @@ class Task:
     mlperf: bool
     per_op: bool = False
 
-    @property
-    def name(self) -> str:
-        """The task in a few words."""
-        return f"{self.model.name} on {self.backend}, {self.threads} thread(s)"
-
     def for_its_file(self) -> Task:
         """Return the task without the labels and range that a file with its own refuses."""
         own = read_model(self.model).spec is not None
@@ -88,6 +84,8 @@ class Task:
 
 def measure(task: Task) -> Result:
     """Measure one model on one runtime; times in milliseconds. See docs/benchmarks.md."""
+    if read_model(task.model).spec is None:
+        require_labels(task.model, task.labels)
     stages = in_own_process(
         "emo_bench.latency.stages",
         task.to_json() | {"picture": str(task.picture), "detector": task.detector},
@@ -110,7 +108,7 @@ def measure(task: Task) -> Result:
         "cold_start": _cold_start(runs),
         "resident_mib": _resident(runs),
         "operators": runs[0]["operators"],
-        "stages": {"picture": task.picture.name, **stages},
+        "stages": {"picture": name_of(task.picture), **stages},
         "warnings": [*_too_few(len(every)), *instability(statistics, medians)],
     }
     if task.per_op:

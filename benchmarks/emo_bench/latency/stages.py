@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from emo_bench.children import answer
+from emo_bench.detector_names import real_name
 from emo_bench.latency.run import classifier_options
 from emo_bench.statistics import describe
 from emo_edge.classifier import Classifier
 from emo_edge.contract import Image, crop_face, prepare, probabilities, read_image
 from emo_edge.detectors import Detector, make_detector
-from emo_edge.detectors.fetch import yunet_fetched
 from emo_edge.errors import NoFaceError
 from emo_edge.pipeline import Reading
 from emo_edge.sinks import Sink
@@ -101,9 +101,7 @@ def _untimed(_: str, step: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _measure(task: dict[str, Any]) -> dict[str, Any]:
-    picture, detector = Path(task["picture"]), task["detector"]
-    if detector == "auto":  # told by its name in the result
-        detector = "yunet" if yunet_fetched() else "haar"
+    picture, detector = Path(task["picture"]), real_name(task["detector"])
     classifier = Classifier(Path(task["model"]), **classifier_options(task))
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
 

@@ -29,7 +29,7 @@ def _scores(results: Sequence[Result]) -> Grid:
         "macro recall",
         "macro F1",
         "ECE",
-        "drop against the first, points",
+        f"drop against {_reference(results)}, points",
         "p",
     )
     rows = [
@@ -48,6 +48,12 @@ def _scores(results: Sequence[Result]) -> Grid:
     ]
     protocols = dict.fromkeys(result["protocol"]["scored_on"] for result in results)
     return Grid(f"Scored on {'; '.join(protocols)}, single crop", columns, rows, left=2)
+
+
+def _reference(results: Sequence[Result]) -> str:
+    """Return what the others are held against: the first model that could be scored."""
+    named = (r["against_first"]["model"] for r in results if "against_first" in r)
+    return str(next(named, "the first"))
 
 
 def _against_first(result: Result) -> tuple[str, str]:
