@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -82,7 +83,10 @@ def run(
         float, typer.Option(min=0.0, max=100.0, help="Points of top-1 an export may lose.")
     ] = 1.0,
     max_class_drop: Annotated[
-        float, typer.Option(min=0.0, max=100.0, help="Points of recall any class may lose.")
+        float,
+        typer.Option(
+            min=0.0, max=100.0, help="Points of recall a class of 50 or more faces may lose."
+        ),
     ] = 5.0,
     min_agreement: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Least share of equal top-1 answers.")
@@ -104,7 +108,7 @@ def run(
     """Export, compare with the Keras model, and write the file that travels to the device."""
     _start_tensorflow()
     from emo_convert import report
-    from emo_convert.convert import Plan, gate_backends
+    from emo_convert.convert import Plan, card_path, gate_backends, report_path
     from emo_convert.export import QUANTIZATIONS
     from emo_convert.parity import Gate
     from emo_convert.runtimes import OLDEST, accepted
@@ -115,8 +119,10 @@ def run(
     if quantize not in ("int8", "all") and (repair or pixels != "uint8"):
         raise UsageError("--repair and --pixels are for --quantize int8")
     _refuse_target(output, quantize)
+    _require_finite(max_drop=max_drop, max_class_drop=max_class_drop, min_agreement=min_agreement)
     runtime = runtime or OLDEST
     accepted(runtime)  # refuses an unknown name before anything is computed
+    backends = gate_backends(backend, runtime)
     subject = load_subject(
         source, Options(labels, input_range, calibration, calibration_size, evaluation, seed)
     )
@@ -126,7 +132,7 @@ def run(
             quantization=name,
             pixels=_pixel_type(pixels),
             runtime=runtime,
-            backends=gate_backends(backend),
+            backends=backends,
             gate=Gate(max_drop, max_class_drop, min_agreement),
             repair=repair and name == "int8",
             command=_command(
@@ -150,8 +156,9 @@ def run(
         for name in (QUANTIZATIONS if quantize == "all" else [quantize])
     }
     for target in plans:
-        require_writable(target)
-    _warn_of_coarse_gate(len(subject.evaluation.pixels))
+        for path in (report_path(target), card_path(target), target):
+            require_writable(path)
+    _warn_of_coarse_gate(subject)
     if debug_layers:
         _report_layers(subject, _layers_plot(output or home / f"{subject.name}-int8.tflite"))
     converted, failures = _convert_each(subject, plans)
@@ -166,9 +173,25 @@ def run(
     say("next: copy one file to the device, then: emo-edge --model FILE --camera 0")
 
 
-def _warn_of_coarse_gate(faces: int) -> None:
+def _warn_of_coarse_gate(subject: Subject) -> None:
+    from emo_convert.parity import JUDGED_CLASS_FACES, unjudged
+
+    faces, truth = len(subject.evaluation.pixels), subject.evaluation.truth
     if faces < FEW_FACES:
         warn(f"{faces} evaluation faces: a single answer is {100 / faces:.1f} points of the gate")
+    classes = len(subject.spec.labels)
+    if truth is not None and (few := unjudged(truth, classes)):
+        warn(
+            f"{few} of {classes} classes have fewer than {JUDGED_CLASS_FACES} evaluation faces: "
+            "--max-class-drop does not judge them"
+        )
+
+
+def _require_finite(**limits: float) -> None:
+    """Refuse NaN, which Typer's ranges let pass and nothing exceeds."""
+    for name, value in limits.items():
+        if not math.isfinite(value):
+            raise UsageError(f"--{name.replace('_', '-')} must be a number, not {value}")
 
 
 def _refuse_target(output: Path | None, quantize: str) -> None:
@@ -185,6 +208,8 @@ def _command(source: str, **options: object) -> str:
 
     Folders say where the data of a person lie, and would make the bytes depend on them.
     """
+    from emo_convert.samples import as_text
+
     words = ["emo-convert", source]
     for name, value in options.items():
         if value is None or value is False:
@@ -192,7 +217,7 @@ def _command(source: str, **options: object) -> str:
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
             words += map(str, value if isinstance(value, tuple) else (value,))
-    return shlex.join(words)
+    return as_text(shlex.join(words))
 
 
 def _convert_each(

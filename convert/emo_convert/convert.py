@@ -19,15 +19,16 @@ from emo_convert.card import model_card
 from emo_convert.compact import compact
 from emo_convert.export import QUANTIZATIONS, PixelType, export
 from emo_convert.heads import without_softmax
-from emo_convert.parity import Gate, Parity, compare
+from emo_convert.parity import Gate, Parity, compare, percent, points
 from emo_convert.quantize import quantize
 from emo_convert.repair.ladder import ladder
-from emo_convert.runtimes import refusals, runs_on
+from emo_convert.runtimes import OLDEST, older, refusals, runs_on
+from emo_convert.samples import as_text
 from emo_convert.subject import Subject
 from emo_edge.artifacts import sha256, write_bytes, write_json
 from emo_edge.backends import BACKENDS, Backend, find_backend
-from emo_edge.contract import Image, Probabilities, probabilities
-from emo_edge.errors import GateError, ModelError
+from emo_edge.contract import Image
+from emo_edge.errors import GateError, ModelError, UsageError
 from emo_edge.messages import hushed, say
 from emo_edge.modelfile import pack
 from emo_edge.score import Scored, score_in_own_process
@@ -85,12 +86,25 @@ class Converted:
     report: dict[str, Any]
 
 
-def gate_backends(name: str) -> list[Backend]:
-    """Return the runtimes that judge: the named one, or every device runtime installed here."""
+def gate_backends(name: str, runtime: str = OLDEST) -> list[Backend]:
+    """Return the runtimes that judge: the named one, or every device runtime installed here.
+
+    Those older than `runtime`, which need not run the model, are left out. Raises `UsageError` if
+    none is left.
+    """
     if name != "auto":
         return [find_backend(name)]
     device = [b for b in BACKENDS.values() if b.installed and b.name != "tensorflow"]
-    return device or [find_backend()]
+    fit = [backend for backend in device if not older(backend, runtime)]
+    past = ", ".join(backend.version for backend in device if backend not in fit)
+    if past and not fit:
+        raise UsageError(
+            f"no runtime installed here is as new as --runtime {runtime}, only {past}: install a "
+            "newer one, or choose --backend tensorflow"
+        )
+    if past:
+        say(f"the gate leaves out {past}, older than --runtime {runtime}")
+    return fit or [find_backend()]
 
 
 def convert(subject: Subject, plan: Plan, target: Path) -> Converted:
@@ -132,14 +146,14 @@ def _repaired(
 def _step(name: str, what: str, candidate: Candidate) -> dict[str, Any]:
     """Say how a rung did, and return it for the records."""
     worst = min(candidate.parity, key=lambda parity: parity.agreement)
-    drop = f", top-1 drops {worst.accuracy.drop:.2f} points" if worst.accuracy else ""
+    drop = f", top-1 drops {points(worst.accuracy.drop)} points" if worst.accuracy else ""
     verdict = "; ".join(candidate.failures) or "passes"
-    say(f"  {name}: same top-1 {worst.agreement:.1%}{drop}: {verdict}")
+    say(f"  {name}: same top-1 {percent(worst.agreement)}{drop}: {verdict}")
     return {
         "step": name,
         "what": what,
-        "agreement": worst.agreement,
-        "drop": worst.accuracy.drop if worst.accuracy else None,
+        "agreement": round(worst.agreement, 4),
+        "drop": round(worst.accuracy.drop, 2) if worst.accuracy else None,
         "failures": candidate.failures,
     }
 
@@ -175,10 +189,9 @@ def make_candidate(subject: Subject, plan: Plan, flatbuffer: bytes | None = None
     textures = golden.candidates(subject.spec)
     faces = np.concatenate([textures, subject.evaluation.pixels])
     scored = _device_answers(pack(flatbuffer, subject.spec), faces, plan.backends)
-    reference = keras_answers(subject)
     parity = tuple(
         compare(
-            reference,
+            subject.reference,
             dataclasses.replace(answers, probabilities=answers.probabilities[len(textures) :]),
             subject.evaluation.truth,
             labels=subject.spec.labels,
@@ -211,11 +224,13 @@ def publish(
     """
     report = _report(subject, plan, candidate, made)
     if candidate.failures:
+        unrepaired = plan.quantization == "int8" and not plan.repair
         # Under a name of its own: the report beside a good model goes on describing that model.
         write_json(failure_path(target), report)
         raise GateError(
             f"{target.name} was not written: {'; '.join(candidate.failures)}; see "
-            f"{failure_path(target)}; try --repair, another --quantize, or a longer training"
+            f"{failure_path(target)}; try {'--repair, ' if unrepaired else ''}another --quantize, "
+            "or a longer training"
         )
     textures = golden.candidates(subject.spec)
     answers = candidate.scored[0].probabilities[: len(textures)]
@@ -228,10 +243,10 @@ def publish(
     content = pack(candidate.flatbuffer, spec, vectors)
     # Loading checks the golden vectors: every runtime of the gate must accept the very file.
     _device_answers(content, vectors.pixels, plan.backends)
-    write_bytes(target, content)
     write_json(report_path(target), report)
-    card = model_card(target.name, len(content), spec, report)
-    write_bytes(target.with_suffix(".md"), card.encode())
+    card = model_card(as_text(target.name), len(content), spec, report)
+    write_bytes(card_path(target), card.encode())
+    write_bytes(target, content)  # last: a model stands beside what is told of it
     failure_path(target).unlink(missing_ok=True)
     return Converted(target, len(content), report)
 
@@ -241,16 +256,14 @@ def report_path(target: Path) -> Path:
     return target.with_suffix(".report.json")
 
 
+def card_path(target: Path) -> Path:
+    """Return where the model card goes: beside the model."""
+    return target.with_suffix(".md")
+
+
 def failure_path(target: Path) -> Path:
     """Return where the report of a conversion that failed its gate goes."""
     return target.with_suffix(".failed.report.json")
-
-
-def keras_answers(subject: Subject) -> Probabilities:
-    """Return the probabilities float32[N,n] of the Keras model on the evaluation faces."""
-    pixels = subject.evaluation.pixels.astype(np.float32)
-    outputs = np.asarray(subject.model.predict(pixels, batch_size=256, verbose=0))
-    return probabilities(outputs, subject.spec)
 
 
 def _device_answers(
@@ -259,7 +272,10 @@ def _device_answers(
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
         candidate = Path(folder, "candidate.tflite")
         candidate.write_bytes(content)
-        return tuple(score_in_own_process(candidate, faces, b.name) for b in backends)
+        try:
+            return tuple(score_in_own_process(candidate, faces, b.name) for b in backends)
+        except ModelError as error:  # a temporary name tells nobody anything
+            raise ModelError(str(error).replace(str(candidate), "the export")) from error
 
 
 def _report(
@@ -272,7 +288,7 @@ def _report(
         **made,
         # Honest about selection: the head and the repair were chosen by the faces that score.
         "candidates_tried": max(1, len(made.get("repair", ()))) + ("KL" in made["head"]),
-        "source": {"name": subject.name, "sha256": subject.sha256},
+        "source": {"name": as_text(subject.name), "sha256": subject.sha256},
         "calibration": {
             "images": len(subject.calibration.pixels) if calibrated else 0,
             "origin": subject.calibration.origin,

@@ -14,7 +14,7 @@ from tensorflow.lite.python.convert_phase import ConverterError
 
 from emo_convert.anatomy import dissect
 from emo_edge.contract import Image
-from emo_edge.errors import ModelError
+from emo_edge.errors import ModelError, OutputError
 from emo_edge.spec import ModelSpec
 
 PixelType = Literal["uint8", "int8", "float32"]
@@ -22,10 +22,9 @@ PIXEL_TYPES: tuple[PixelType, ...] = get_args(PixelType)
 
 
 class Quantization(NamedTuple):
-    """A kind of export: what it is called in file names, what it does, how it is asked for."""
+    """A kind of export: what it is called in file names, how it is asked for."""
 
     suffix: str
-    what: str
     configure: Callable[[Any], None]
     calibrated: bool
 
@@ -57,13 +56,11 @@ def _int16x8(converter: Any) -> None:
 
 
 QUANTIZATIONS = {
-    "none": Quantization("float32", "float32 throughout", _float32, calibrated=False),
-    "fp16": Quantization("fp16", "float16 weights, float32 arithmetic", _fp16, calibrated=False),
-    "dynamic": Quantization("dynamic", "int8 weights, float pixels", _dynamic, calibrated=False),
-    "int8": Quantization("int8", "int8 throughout, uint8 pixels", _int8, calibrated=True),
-    "int16x8": Quantization(
-        "int16x8", "int8 weights, int16 activations", _int16x8, calibrated=True
-    ),
+    "none": Quantization("float32", _float32, calibrated=False),
+    "fp16": Quantization("fp16", _fp16, calibrated=False),
+    "dynamic": Quantization("dynamic", _dynamic, calibrated=False),
+    "int8": Quantization("int8", _int8, calibrated=True),
+    "int16x8": Quantization("int16x8", _int16x8, calibrated=True),
 }
 
 
@@ -78,8 +75,11 @@ def export(model: keras.Model, spec: ModelSpec, quantization: str, calibration: 
 
     Raises:
         ModelError: the converter refuses the model, or leaves float where integers were asked for.
+        OutputError: the temporary folder has no room.
     """
     kind = QUANTIZATIONS[quantization]
+    if kind.calibrated:
+        refuse_recurrent(model)
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
         save_frozen(model, spec, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -97,7 +97,7 @@ def run_converter(convert: Callable[[], bytes]) -> bytes:
     try:
         return bytes(convert())
     except (ConverterError, RuntimeError, ValueError) as error:
-        lines = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines() or [type(error).__name__]
         # The line that says which operator is at fault, where there is one.
         reason = next((line for line in lines if "error:" in line.lower()), lines[0])
         raise ModelError(
@@ -119,7 +119,10 @@ def representative_dataset(calibration: Image) -> Iterator[list[NDArray[np.float
 
 
 def save_frozen(model: keras.Model, spec: ModelSpec, folder: str) -> None:
-    """Write a SavedModel with a batch of one (the route that freezes weights on every TF here)."""
+    """Write a SavedModel with a batch of one (the route that freezes weights on every TF here).
+
+    Raises `OutputError` if the folder has no room.
+    """
     archive = keras.export.ExportArchive()
     archive.track(model)
     archive.add_endpoint(
@@ -127,7 +130,24 @@ def save_frozen(model: keras.Model, spec: ModelSpec, folder: str) -> None:
         lambda pixels: model(pixels, training=False),
         input_signature=[tf.TensorSpec(spec.input_shape, tf.float32)],
     )
-    archive.write_out(folder, verbose=False)
+    try:
+        archive.write_out(folder, verbose=False)
+    except (tf.errors.OpError, OSError) as error:
+        reason = getattr(error, "message", None) or error
+        raise OutputError(
+            f"cannot write the model to {folder}, free some space: {reason}"
+        ) from error
+
+
+def refuse_recurrent(model: keras.Model) -> None:
+    """Raise `ModelError` for recurrent layers, which crash TensorFlow's calibration."""
+    kinds = (keras.layers.RNN, keras.layers.Bidirectional)
+    found = next((layer for layer in model._flatten_layers() if isinstance(layer, kinds)), None)
+    if found is not None:
+        raise ModelError(
+            f"{found.name} is a recurrent layer, which TFLite cannot calibrate: use --quantize "
+            "dynamic, fp16 or none"
+        )
 
 
 def require_integer(flatbuffer: bytes, pixels: PixelType = "uint8") -> None:

@@ -9,6 +9,9 @@ from typing import Any
 from emo_convert.anatomy import Anatomy, dissect
 from emo_convert.convert import gate_backends
 from emo_convert.runtimes import RUNTIMES, refusals
+from emo_convert.samples import as_text
+from emo_edge.backends import Backend
+from emo_edge.errors import ModelError
 from emo_edge.modelfile import ModelFile, read_model
 from emo_edge.probe import delegates
 
@@ -17,7 +20,7 @@ def describe(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (subject, text) lines; raises `ModelError` if the file is no model or damaged."""
     model = read_model(path)
     anatomy = dissect(model.flatbuffer)
-    yield "file", f"{path}, {path.stat().st_size / 1000:.1f} kB"
+    yield "file", f"{as_text(path)}, {path.stat().st_size / 1000:.1f} kB"
     yield from _metadata(model)
     yield "cost", f"{anatomy.macs / 1e6:.2f} MMAC, {anatomy.weight_bytes / 1000:.1f} kB of weights"
     yield from _tensors(anatomy)
@@ -27,9 +30,15 @@ def describe(path: Path) -> Iterator[tuple[str, str]]:
         problems = refusals(anatomy, runtime)
         yield "runs on", f"{runtime}: {'yes' if not problems else 'no: ' + '; '.join(problems)}"
     for backend in gate_backends("auto"):
+        yield "delegation", f"{backend.version} on this machine: {_delegation(path, backend)}"
+
+
+def _delegation(path: Path, backend: Backend) -> str:
+    try:
         pieces = delegates(path, backend)
-        where = f"in {pieces} piece(s) inside XNNPACK" if pieces else "nothing inside XNNPACK"
-        yield "delegation", f"{backend.version} on this machine: {where}"
+    except ModelError as error:  # what cannot run here can still be looked at
+        return f"cannot run it: {(str(error).splitlines() or ['it gives no reason'])[-1]}"
+    return f"in {pieces} piece(s) inside XNNPACK" if pieces else "nothing inside XNNPACK"
 
 
 def _metadata(model: ModelFile) -> Iterator[tuple[str, str]]:

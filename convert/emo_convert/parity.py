@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,12 +17,13 @@ from emo_edge.metrics import (
     mcnemar,
     mean_divergence,
     paired_interval,
-    per_class,
 )
 from emo_edge.score import Scored
 
 # Of a class with fewer faces, one face alone is more than 2 points: reported, but not judged.
 JUDGED_CLASS_FACES = 50
+# Of the last decimal that is printed: what float64 leaves of a number that is exact in decimals.
+DUST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,10 @@ class Accuracy:
     Attributes:
         keras_top1: Of the Keras model, 0-1.
         export_top1: Of the export, 0-1.
-        drop: keras_top1 - export_top1, points.
+        drop: keras_top1 - export_top1, points, not rounded.
         drop_interval: 95 % paired interval of the drop, points (see `paired_interval`).
         mcnemar_p: Exact two-sided p-value that both are equally right.
-        class_drop: Largest drop of recall among the classes that are judged, points.
+        class_drop: Largest drop of recall among the classes that are judged, points, not rounded.
         worst_class: Its label; empty if no class has enough faces.
         class_drops: Faces and drop of recall in points of every class that has faces.
         keras_ece: Calibration error of the Keras model.
@@ -79,7 +81,7 @@ class Parity:
         delegates: Pieces of the model that ran inside a delegate (XNNPACK).
         images: Faces compared.
         origin: Where they come from.
-        agreement: Share of faces with the same top-1.
+        agreement: Share of faces with the same top-1, not rounded.
         mean_difference: Mean |dp| over all faces and classes; None if an answer is no number.
         max_difference: Largest |dp|; None likewise.
         divergence: Mean KL(Keras || export) in nats; None likewise.
@@ -100,8 +102,28 @@ class Parity:
     failures: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as a JSON-ready dictionary."""
-        return asdict(self)
+        """Return the comparison as a JSON-ready dictionary, rounded."""
+        record = asdict(self)
+        record["agreement"] = round(self.agreement, 4)
+        if self.accuracy is not None:
+            for name in ("drop", "class_drop"):
+                record["accuracy"][name] = round(record["accuracy"][name], 2)
+        return record
+
+
+def points(drop: float) -> str:
+    """Return a drop with two decimals, rounded up: one beyond a limit never reads as the limit."""
+    return f"{math.ceil(100 * drop - DUST) / 100:.2f}"
+
+
+def percent(share: float) -> str:
+    """Return a share of 0-1 as percent with two decimals, rounded down for the same reason."""
+    return f"{math.floor(10_000 * share + DUST) / 100:.2f}%"
+
+
+def unjudged(truth: NDArray[np.int64], classes: int) -> int:
+    """Return how many classes have too few of the faces `truth` int64[N] to be judged."""
+    return int((np.bincount(truth, minlength=classes) < JUDGED_CLASS_FACES).sum())
 
 
 def compare(
@@ -136,7 +158,7 @@ def compare(
         delegates=scored.delegates,
         images=len(answers),
         origin=origin,
-        agreement=round(agreement, 4),
+        agreement=agreement,
         mean_difference=round(float(difference.mean()), 5) if finite else None,
         max_difference=round(float(difference.max()), 5) if finite else None,
         divergence=round(mean_divergence(reference, answers), 6) if finite else None,
@@ -154,21 +176,22 @@ def _accuracy(
     before, after = reference.argmax(axis=1) == truth, answers.argmax(axis=1) == truth
     low, high = paired_interval(before, after)
     counts = confusion(reference, truth)
-    recalls = [per_class(c)["recall"] for c in (counts, confusion(answers, truth))]
+    lost = counts.diagonal() - confusion(answers, truth).diagonal()
     faces = counts.sum(axis=1)
     judged = np.flatnonzero(faces >= JUDGED_CLASS_FACES)
-    drops = recalls[0] - recalls[1]
+    # Counts are subtracted, not shares: a drop of exactly the limit is not a little more than it.
+    drops = 100 * lost / np.maximum(faces, 1)
     worst = judged[drops[judged].argmax()] if len(judged) else None
     return Accuracy(
         keras_top1=round(float(before.mean()), 4),
         export_top1=round(float(after.mean()), 4),
-        drop=round(100 * float(before.mean() - after.mean()), 2),
+        drop=100 * float(before.sum() - after.sum()) / len(truth),
         drop_interval=(round(100 * low, 2), round(100 * high, 2)),
         mcnemar_p=round(mcnemar(before, after), 4),
-        class_drop=round(100 * float(drops[worst]), 2) if worst is not None else 0.0,
+        class_drop=float(drops[worst]) if worst is not None else 0.0,
         worst_class=labels[worst] if worst is not None else "",
         class_drops={
-            labels[k]: {"faces": int(faces[k]), "drop": round(100 * float(drops[k]), 2)}
+            labels[k]: {"faces": int(faces[k]), "drop": round(float(drops[k]), 2)}
             for k in np.flatnonzero(faces)
         },
         keras_ece=round(expected_calibration_error(reference, truth), 4),
@@ -181,12 +204,13 @@ def _objections(finite: bool, agreement: float, accuracy: Accuracy | None, gate:
     if not finite:
         found.append("answers that are not numbers")
     if agreement < gate.min_agreement:
-        found.append(f"top-1 agreement {agreement:.1%} (at least {gate.min_agreement:.1%})")
+        least = f"{100 * gate.min_agreement:g}%"
+        found.append(f"top-1 agreement {percent(agreement)} (at least {least})")
     if accuracy is not None and accuracy.drop > gate.max_drop:
-        found.append(f"top-1 drops {accuracy.drop:.2f} points (allowed {gate.max_drop:g})")
+        found.append(f"top-1 drops {points(accuracy.drop)} points (allowed {gate.max_drop:g})")
     if accuracy is not None and accuracy.class_drop > gate.max_class_drop:
         found.append(
-            f"recall of {accuracy.worst_class} drops {accuracy.class_drop:.1f} points "
+            f"recall of {accuracy.worst_class} drops {points(accuracy.class_drop)} points "
             f"(allowed {gate.max_class_drop:g})"
         )
     return found

@@ -13,6 +13,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 from emo_convert.export import (
     QUANTIZATIONS,
     PixelType,
+    refuse_recurrent,
     representative_dataset,
     require_integer,
     run_converter,
@@ -47,6 +48,7 @@ def quantize(
     Raises:
         ModelError: the converter refuses the model, a float layer is unknown, or others are left
             in float.
+        OutputError: the temporary folder has no room.
     """
     calibrated = calibrate(model, spec, calibration, percentile)
     if unknown := set(float_layers) - tensor_names(calibrated):
@@ -74,6 +76,7 @@ def calibrate(
     calibrates on one face, and the ranges that all faces show, read while nothing is overwritten,
     take the place of what it found. The arguments are those of `quantize`.
     """
+    refuse_recurrent(model)
     with tempfile.TemporaryDirectory(prefix="emo-convert-") as folder:
         save_frozen(model, spec, folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)

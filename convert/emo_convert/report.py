@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emo_convert.convert import Converted
+from emo_convert.samples import as_text
 from emo_edge.artifacts import atomic_path, write_json
 
 REPORT_FORMAT = 1
@@ -27,11 +28,15 @@ def show(converted: Sequence[Converted]) -> None:
     for done in converted:
         for parity in done.report["parity"]:
             table.add_row(
-                done.path.name, parity["runtime"], f"{done.size / 1000:.0f}", *_cells(parity)
+                as_text(done.path.name),
+                parity["runtime"],
+                f"{done.size / 1000:.0f}",
+                *_cells(parity),
             )
-    console = Console()
+    # A name may hold what Rich takes for markup: face[old].tflite.
+    console = Console(markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(width=WIDE)
+        console.width = WIDE
     console.print(table)
 
 

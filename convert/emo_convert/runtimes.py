@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from importlib.resources import files
 
 from emo_convert.anatomy import Anatomy
+from emo_edge.backends import Backend
 from emo_edge.errors import UsageError
 
 # Oldest first: what runs on the first runs on all of them.
@@ -18,8 +20,8 @@ RUNTIMES = ("tflite-runtime-2.14", "litert-1.2", "litert-1.4", "litert-2.3")
 OLDEST = RUNTIMES[0]
 
 FIXES = {
-    "FULLY_CONNECTED": "per-tensor weights for dense layers (emo-convert writes them by default), "
-    "or a 1x1 convolution in place of the dense layer",
+    "FULLY_CONNECTED": "use per-tensor weights for dense layers (emo-convert writes them by "
+    "default), or a 1x1 convolution in place of the dense layer",
 }
 GENERAL_FIX = "replace the layer that makes it, or choose a newer --runtime"
 
@@ -43,8 +45,27 @@ def refusals(anatomy: Anatomy, runtime: str) -> list[str]:
             continue
         knows = f"knows versions {low} to {high}" if high else "does not know it"
         fix = FIXES.get(name, GENERAL_FIX)
-        found.append(f"{name} version {version}: {runtime} {knows}; use {fix}")
+        found.append(f"{name} version {version}: {runtime} {knows}; {fix}")
     return found
+
+
+def older(installed: Backend, runtime: str) -> bool:
+    """Tell whether an installed runtime is older than `runtime`, so that it may refuse the model.
+
+    TensorFlow's own interpreter, and one that hides its version, never are.
+    """
+    version = re.search(r"(\d+)\.(\d+)", installed.version)
+    if installed.name == "tensorflow" or version is None:
+        return False
+    family = installed.distribution.removeprefix("ai-edge-")
+    return _age(f"{family}-{version[0]}") < _age(runtime)
+
+
+def _age(runtime: str) -> tuple[bool, int, int]:
+    """Return what orders runtimes: LiteRT, which counts anew, follows tflite-runtime."""
+    family, _, version = runtime.rpartition("-")
+    major, minor = version.split(".")
+    return family == "litert", int(major), int(minor)
 
 
 def runs_on(anatomy: Anatomy) -> list[str]:

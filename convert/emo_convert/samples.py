@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,11 +45,13 @@ class Sample:
 def read_given(path: Path, spec: ModelSpec) -> Sample:
     """Read faces from a folder of class folders, a folder of pictures, or an .npz."""
     if path.is_file():
-        return read_arrays(path, spec, path.name)
+        return read_arrays(path, spec, as_text(path.name))
     require_folder(path)
     if any((path / label).is_dir() for label in spec.labels):
         faces = load_tree(path, path, spec)
-        return Sample(faces.pixels, faces.truth, path.resolve().name)
+        if loose := sum(picture.parent == path for picture in pictures_below(path)):
+            warn(f"{path}: {loose} pictures beside the class folders are ignored")
+        return Sample(faces.pixels, faces.truth, _origin(path))
     # Labels that are not found must not silently become "not labelled".
     folders = [p.name for p in folders_in(path) if any(pictures_below(p))]
     if folders:
@@ -59,7 +62,16 @@ def read_given(path: Path, spec: ModelSpec) -> Sample:
     pixels = [face for picture in sorted(pictures_below(path)) for face in _read(picture, spec)]
     if not pixels:
         raise DataError(f"{path} holds no readable pictures")
-    return Sample(np.concatenate(pixels), None, path.resolve().name)
+    return Sample(np.concatenate(pixels), None, _origin(path))
+
+
+def as_text(name: str | Path) -> str:
+    """Return a file name for records and stdout, which are UTF-8; other bytes are escaped."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _origin(path: Path) -> str:
+    return as_text(path.resolve().name)
 
 
 def _read(picture: Path, spec: ModelSpec) -> list[Image]:

@@ -80,6 +80,7 @@ def test_our_models_run_on_every_runtime() -> None:
 def test_an_operator_that_is_too_new_is_named_with_its_fix() -> None:
     dense = with_operators(FULLY_CONNECTED=12)
     (refusal,) = refusals(dense, OLDEST)
+    assert "; use per-tensor weights" in refusal
     assert "FULLY_CONNECTED version 12" in refusal
     assert "per-tensor weights" in refusal
     assert runs_on(dense) == ["litert-1.2", "litert-1.4", "litert-2.3"]
@@ -87,6 +88,8 @@ def test_an_operator_that_is_too_new_is_named_with_its_fix() -> None:
 
 def test_an_operator_that_no_runtime_knows_runs_nowhere() -> None:
     assert runs_on(with_operators(NO_SUCH_OPERATOR=1)) == []
+    (refusal,) = refusals(with_operators(NO_SUCH_OPERATOR=1), OLDEST)
+    assert refusal.endswith("; replace the layer that makes it, or choose a newer --runtime")
 
 
 def test_an_unknown_runtime_lists_those_there_are() -> None:

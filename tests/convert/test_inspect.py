@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tensorflow.lite.tools import flatbuffer_utils
 
 from emo_edge.modelfile import read_model
 from running import ASSETS, assert_done, assert_refused, run
@@ -56,6 +57,23 @@ def test_a_model_whose_provenance_has_another_form_is_shown_without() -> None:
     told = facts(outcome.stdout)
     assert "another version" in told["made by"][0]
     assert told["operator"]
+
+
+def a_model_of_two_outputs() -> bytes:
+    content = flatbuffer_utils.convert_bytearray_to_object(bytearray(read_model(MODEL).flatbuffer))
+    graph = content.subgraphs[0]
+    graph.outputs = [*graph.outputs, graph.operators[-1].inputs[0]]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(content))
+
+
+def test_a_model_that_no_runtime_here_can_run_is_shown_all_the_same(tmp_path: Path) -> None:
+    odd = tmp_path / "odd.tflite"
+    odd.write_bytes(a_model_of_two_outputs())
+    outcome = run("emo-convert", "inspect", odd)
+    assert_done(outcome)
+    told = facts(outcome.stdout)
+    assert told["operator"]
+    assert all("cannot run it: a classifier has one input" in line for line in told["delegation"])
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from emo_convert.parity import Gate, Parity, compare
+from emo_convert.parity import Gate, Parity, compare, unjudged
 from emo_edge.score import Scored
 
 LABELS = ("happy", "sad")
@@ -74,7 +74,7 @@ def test_equal_answers_differ_by_nothing() -> None:
         ({"max_drop": 10}, []),  # the limit itself is allowed
         ({"max_drop": 9.9}, ["top-1 drops 10.00 points"]),
         ({"min_agreement": 0.9}, []),
-        ({"min_agreement": 0.91}, ["top-1 agreement 90.0%"]),
+        ({"min_agreement": 0.91}, ["top-1 agreement 90.00% (at least 91%)"]),
         ({"max_drop": 0, "min_agreement": 1}, ["agreement", "drops"]),
     ],
     ids=str,
@@ -105,7 +105,32 @@ def test_unlabelled_faces_are_judged_by_agreement_alone() -> None:
     parity = compared(EXPORT, Gate(min_agreement=0.9), truth=None)
     assert parity.accuracy is None
     assert len(parity.failures) == 1
-    assert "agreement 80.0%" in parity.failures[0]
+    assert "agreement 80.00%" in parity.failures[0]
+
+
+def test_what_exceeds_a_limit_by_a_hair_fails_and_never_reads_as_the_limit() -> None:
+    # 36 of 3,589 faces: 1.0031 points. 181 of 3,619: an agreement of 94.9986 %.
+    drops = compared(36 * [0.1] + 3553 * [0.9], Gate(), keras=3589 * [0.9], truth=3589 * [0])
+    assert [failure.split(" (")[0] for failure in drops.failures] == ["top-1 drops 1.01 points"]
+    assert drops.to_json()["accuracy"]["drop"] == 1.0
+    differs = compared(181 * [0.1] + 3438 * [0.9], Gate(), keras=3619 * [0.9], truth=None)
+    assert differs.failures == ("top-1 agreement 94.99% (at least 95%)",)
+    lost = compared(
+        38 * [0.1] + 719 * [0.9] + 9000 * [0.1], Gate(), keras=757 * [0.9] + 9000 * [0.1],
+        truth=757 * [0] + 9000 * [1],
+    )  # fmt: skip
+    assert lost.failures == ("recall of happy drops 5.02 points (allowed 5)",)
+
+
+def test_a_drop_of_exactly_the_limit_passes_whatever_float_makes_of_it() -> None:
+    before, after = 8 * [0.9] + 2 * [0.1], 7 * [0.9] + 3 * [0.1]
+    assert 100 * (0.8 - 0.7) > 10
+    gate = Gate(max_drop=10, max_class_drop=100, min_agreement=0)
+    assert not compared(after, gate, keras=before, truth=10 * [0]).failures
+
+
+def test_the_classes_that_are_too_small_to_be_judged_are_counted() -> None:
+    assert unjudged(np.array(49 * [0] + 50 * [1]), 3) == 2
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])

@@ -38,7 +38,7 @@ from emo_convert.repair.biases import correct_biases
 from emo_convert.repair.equalize import equalize
 from emo_convert.repair.fakequant import simulate
 from emo_convert.repair.fold import fold_batch_norm
-from emo_convert.repair.graph import copy, observe, wiring
+from emo_convert.repair.graph import copy, copy_weights, observe, wiring
 from emo_convert.repair.ladder import ladder
 from emo_convert.repair.layers import LayerError, layer_errors, plot_layer_errors
 from emo_convert.repair.tuning import fine_tune
@@ -222,6 +222,30 @@ def test_a_sequential_model_folds() -> None:
     assert kinds == ["InputLayer", "Conv2D", "Flatten"]
 
 
+def test_an_adapted_normalization_outlives_folding_also_inside_another_model() -> None:
+    faces = draw(1, 8)[0]
+    norm = layers.Normalization()
+    norm.adapt(faces.astype(np.float32))
+    inner = keras.Sequential([keras.Input((SIZE, SIZE, 1)), norm])
+    inputs = keras.Input((SIZE, SIZE, 1))
+    for first in (norm, inner):
+        x = layers.Conv2D(2, 3)(first(inputs))
+        model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
+        # What holds another model is not folded, but it is copied.
+        twin = fold_batch_norm(model) if first is norm else copy(model)
+        expected = outputs(model, faces)
+        np.testing.assert_allclose(outputs(twin, faces), expected, atol=1e-5)
+
+
+def test_weights_that_do_not_fit_are_never_left_out_in_silence() -> None:
+    def net(*, scale: bool) -> Any:
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, layers.BatchNormalization(scale=scale, name="norm")(inputs))
+
+    with pytest.raises(ModelError, match="the layer norm cannot be copied"):
+        copy_weights(net(scale=True), net(scale=False))
+
+
 def test_what_cannot_be_repaired_is_refused() -> None:
     inputs = keras.Input((8,))
     shared = layers.Dense(8)
@@ -318,10 +342,7 @@ def test_fine_tuning_learns_to_be_rounded_and_gives_plain_layers(
 ) -> None:
     monkeypatch.setattr(tuning, "STEPS", 120)
     model = fold_batch_norm(spoil(case.model, 4, 2))
-    losses: list[float] = []
-    tuned = fine_tune(model, case.calibration, 0, lambda *report: losses.append(report[2]))
-    assert len(losses) == 120
-    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    tuned = fine_tune(model, case.calibration, 0)
     assert [type(layer) for layer in tuned.layers] == [type(layer) for layer in model.layers]
 
     def error(candidate: Any) -> float:

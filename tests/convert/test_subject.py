@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from emo_convert.heads import without_softmax
 from emo_convert.repair.fold import fold_batch_norm
-from emo_convert.subject import Options, load_subject
+from emo_convert.subject import Options, load_subject, taking_raw_pixels
 from emo_edge.errors import DataError, EmoError, ModelError, UsageError
-from running import draw_faces
+from emo_edge.spec import ModelSpec
+from running import ASSETS, draw_faces
 
 LABELS = ("happy", "sad", "neutral")
 
@@ -199,6 +204,164 @@ def test_a_model_that_cannot_be_converted_is_refused(
         load_subject(model, options)
 
 
+def weights_alone(model: Path, labels: Path) -> Path:
+    a_net().save_weights(path := model.with_name("net.weights.h5"))
+    return path
+
+
+def a_tflite(model: Path, labels: Path) -> Path:
+    return Path(shutil.copy(ASSETS / "drawn-int8.tflite", model.with_suffix(".tflite")))
+
+
+def a_layer_that_fails(model: Path, labels: Path) -> Path:
+    saved(a_net(), path := model.with_suffix(".h5"))
+    with h5py.File(path, "r+") as file:  # as an older Keras wrote it
+        config = json.loads(file.attrs["model_config"])
+        config["config"]["layers"][1]["config"]["groups_of_old"] = 1
+        file.attrs["model_config"] = json.dumps(config)
+    return path
+
+
+def a_mixed_precision(model: Path, labels: Path) -> Path:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        return saved(a_net(), model)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def weights_that_are_no_numbers(model: Path, labels: Path) -> Path:
+    net = a_net()
+    net.layers[-1].set_weights([np.full((4, 3), np.nan), np.zeros(3)])
+    return saved(net, model)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (weights_alone, "weights alone: save the whole model"),
+        (a_tflite, "emo-convert inspect"),
+        (a_layer_that_fails, "Unrecognized keyword arguments passed to Conv2D: .*groups_of_old"),
+        (a_mixed_precision, "computes in float16: build it under .*'float32'"),
+        (weights_that_are_no_numbers, "the Keras model itself answers NaN"),
+    ],
+)
+def test_the_reason_of_a_refusal_is_told(
+    tmp_path: Path,
+    options: Options,
+    labels: Path,
+    spoil: Callable[[Path, Path], Path],
+    message: str,
+) -> None:
+    model = spoil(tmp_path / "net.keras", labels)
+    with pytest.raises(ModelError, match=message):
+        load_subject(model, options)
+
+
+def signed(folder: Path, shape: tuple[int | None, ...], dtype: tf.DType, outputs: int) -> Path:
+    """Save a SavedModel whose signature takes such pixels and gives so many outputs."""
+    module = tf.Module()
+    module.net = net = a_net()
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, dtype, name="pixels")])
+    def serve(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        answers = net(tf.cast(pixels, tf.float32))
+        return {f"answer_{number}": answers for number in range(outputs)}
+
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("batch", "dtype", "outputs", "message"),
+    [
+        (None, tf.float32, 2, "takes pixels and gives answer_0, answer_1: export it with one"),
+        (1, tf.float32, 1, r"takes float32\(1, 32, 32, 3\): export it .* batches of any size"),
+        (None, tf.uint8, 1, "takes uint8.*: export it for float32"),
+    ],
+)
+def test_a_saved_model_of_another_signature_is_refused(
+    tmp_path: Path,
+    options: Options,
+    batch: int | None,
+    dtype: tf.DType,
+    outputs: int,
+    message: str,
+) -> None:
+    folder = signed(tmp_path / "net", (batch, 32, 32, 3), dtype, outputs)
+    with pytest.raises(ModelError, match=message):
+        load_subject(folder, options)
+
+
+def test_an_adapted_normalization_is_kept_when_pixels_are_scaled(
+    tmp_path: Path, options: Options
+) -> None:
+    norm = keras.layers.Normalization()
+    norm.adapt(np.random.default_rng(0).random((50, 32, 32, 3)).astype(np.float32))
+    inputs = keras.Input((32, 32, 3))
+    net = keras.Model(inputs, a_net()(norm(inputs)))
+    subject = load_subject(saved(net, tmp_path / "net.keras"), options)
+    faces = subject.evaluation.pixels
+    expected = net.predict(faces / 127.5 - 1.0, verbose=0)
+    answers = subject.model.predict(faces.astype(np.float32), verbose=0)
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
+    np.testing.assert_allclose(subject.reference, expected, atol=1e-5)
+
+
+def test_a_layer_whose_state_a_copy_loses_is_refused() -> None:
+    class Gain(keras.layers.Layer):
+        gain = 1.0
+
+        def call(self, inputs: object) -> object:
+            return inputs * self.gain
+
+    net = a_net(softmax=False)
+    gain = Gain()
+    odd = keras.Model(net.input, gain(net.output))
+    gain.gain = 3.0
+    spec = ModelSpec(labels=LABELS, height=32, width=32, colour="rgb")
+    with pytest.raises(ModelError, match="a state that is lost"):
+        taking_raw_pixels(odd, spec, (-1.0, 1.0))
+
+
+def test_sigmoids_are_said_to_be_taken_for_logits(
+    tmp_path: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = a_net(softmax=False)
+    odd = keras.Model(net.input, keras.layers.Activation("sigmoid")(net.output))
+    assert load_subject(saved(odd, tmp_path / "net.keras"), options).spec.output == "logits"
+    assert "as those of sigmoids" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given", [(5, 5), (1, -1), (float("nan"), 1), (0, float("inf")), (-2e6, 0)], ids=str
+)
+def test_a_range_that_no_pixels_can_have_is_refused(given: tuple[float, float]) -> None:
+    with pytest.raises(UsageError, match="the lower first"):
+        Options(input_range=given)
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("happy\nhappy\nsad\n", "names a label twice"), ("happy\nsa\x07d\nx\n", "controls")],
+)
+def test_labels_that_cannot_be_used_are_refused_by_the_name_of_their_option(
+    tmp_path: Path, options: Options, labels: Path, content: str, problem: str
+) -> None:
+    labels.write_text(content)
+    with pytest.raises(UsageError, match=f"--labels .*{problem}"):
+        load_subject(saved(a_net(), tmp_path / "net.keras"), options)
+
+
+def test_pictures_beside_the_class_folders_are_not_ignored_in_silence(
+    tmp_path: Path, options: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_faces(tmp_path / "test", 2, seed=9, colour=True)
+    subject = load_subject(saved(a_net(), tmp_path / "net.keras"), options)
+    assert len(subject.evaluation.pixels) == 4
+    assert "test: 2 pictures beside the class folders are ignored" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("missing", ["labels", "calibration"])
 def test_a_model_without_a_run_needs_labels_and_faces(
     tmp_path: Path, options: Options, missing: str
@@ -242,6 +405,50 @@ def test_a_softmax_is_taken_off_whatever_layer_holds_it(head: Callable[[object],
     powers = np.exp(bare.predict(x, verbose=0))
     expected = net.predict(x, verbose=0)
     np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-6)
+
+
+def operators_before_a_net(inputs: object) -> object:
+    return a_net(size=8)(inputs / 127.5 - 1.0)
+
+
+def a_net_in_a_sequential_model(inputs: object) -> object:
+    return keras.Sequential([keras.Input((8, 8, 3)), a_net(size=8)])(inputs)
+
+
+@pytest.mark.parametrize("head", [operators_before_a_net, a_net_in_a_sequential_model])
+def test_the_softmax_of_a_net_inside_is_taken_off_and_nothing_else(
+    head: Callable[[object], object],
+) -> None:
+    inputs = keras.Input((8, 8, 3))
+    net = keras.Model(inputs, head(inputs))
+    bare = without_softmax(net)
+    assert bare is not None
+    faces = np.random.default_rng(0).uniform(0, 1, (4, 8, 8, 3)).astype(np.float32)
+    powers = np.exp(bare.predict(faces, verbose=0))
+    expected = net.predict(faces, verbose=0)
+    np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-6)
+
+
+def answers_for_a_face_and_its_mirror_image(x: object) -> object:
+    net = a_net(size=8)
+    return (net(x) + net(keras.ops.flip(x, axis=2))) / 2
+
+
+def two_heads_averaged(x: object) -> object:
+    flat = keras.layers.Flatten()(x)
+    return (a_last_dense(flat) + a_last_dense(flat)) / 2
+
+
+def a_softmax_smoothed(x: object) -> object:
+    return a_last_softmax(keras.layers.Flatten()(x)) * 0.5 + 0.5 / 3
+
+
+@pytest.mark.parametrize(
+    "head", [answers_for_a_face_and_its_mirror_image, two_heads_averaged, a_softmax_smoothed]
+)
+def test_a_softmax_that_does_not_give_the_answers_stays(head: Callable[[object], object]) -> None:
+    inputs = keras.Input((8, 8, 3))
+    assert without_softmax(keras.Model(inputs, head(inputs))) is None
 
 
 def test_a_net_without_softmax_has_none_to_take_off() -> None:

@@ -64,11 +64,30 @@ def clone(layer: Any) -> Any:
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Give the layers of `target` the weights of their namesakes in `source`, where they fit."""
+    """Give the layers of `target` the weights of their namesakes in `source`.
+
+    A bias that only `target` has is zero. Raises `ModelError` if other weights do not fit.
+    """
     own = {layer.name: layer for layer in source.layers}
     for layer in target.layers:
-        if layer.name in own and len(layer.weights) == len(own[layer.name].weights):
-            layer.set_weights(own[layer.name].get_weights())
+        weights = own[layer.name].get_weights() if layer.name in own else []
+        if isinstance(layer, WEIGHTED) and layer.use_bias and len(weights) == 1:
+            weights.append(np.zeros(layer.bias.shape, np.float32))
+        try:
+            layer.set_weights(weights)
+        except ValueError as error:
+            raise ModelError(f"the layer {layer.name} cannot be copied: {error}") from error
+        _finalize(layer)
+
+
+def _finalize(layer: Any) -> None:
+    """Let layers, also those inside, take up what they compute from their weights.
+
+    An adapted `Normalization` keeps mean and variance beside its weights.
+    """
+    for inner in layer._flatten_layers():
+        if hasattr(inner, "finalize_state"):
+            inner.finalize_state()
 
 
 def wiring(model: keras.Model) -> Wiring:

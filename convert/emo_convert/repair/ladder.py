@@ -48,7 +48,7 @@ def ladder(
         spec: Gives the static input shape.
         calibration: uint8[N,H,W,C] faces of the training split.
         seed: Of the fine-tuning.
-        pixels: Type of the input, as in `export`.
+        pixels: Type of the input, as in `quantize`.
 
     Raises:
         ModelError: the model is not made of layers, or the converter refuses a candidate.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -18,12 +17,7 @@ LEARNING_RATE = 5e-4  # ten times as much undoes the training of small nets
 LARGEST_SHIFT = 2  # pixels
 
 
-def fine_tune(
-    model: keras.Model,
-    calibration: Image,
-    seed: int,
-    progress: Callable[[int, int, float], None] | None = None,
-) -> keras.Model:
+def fine_tune(model: keras.Model, calibration: Image, seed: int) -> keras.Model:
     """Return `model` with weights that answer alike when they are rounded.
 
     The simulated int8 model learns the outputs of the float model on the calibration faces,
@@ -34,7 +28,6 @@ def fine_tune(
         model: Made by `fold_batch_norm`, possibly equalized; it is the teacher as well.
         calibration: uint8[N,H,W,C] faces.
         seed: Of the order, the flips and the shifts.
-        progress: Called with (step, steps, loss) after each step; None for silence.
 
     Returns:
         A model of plain layers, the same as those of `model`.
@@ -44,19 +37,17 @@ def fine_tune(
     for layer in student.layers:
         layer.trainable = True  # those that slept in a training are saved asleep
     step = _training_step(copy(model), student, calibration)
-    for number in range(STEPS):
-        loss = step(tf.constant(_batch(calibration, rng)))
-        if progress is not None:
-            progress(number + 1, STEPS, float(loss))
+    for _ in range(STEPS):
+        step(tf.constant(_batch(calibration, rng)))
     tuned = copy(model)
     copy_weights(student, tuned)
     return tuned
 
 
 def _training_step(teacher: keras.Model, student: keras.Model, faces: Image) -> Any:
-    """Return pixels float32[B,H,W,C] -> loss, which moves the weights of `student`.
+    """Return what moves the weights of `student` by pixels float32[B,H,W,C].
 
-    The loss is the squared difference of the outputs, in units of the teacher's variance: it means
+    Its loss is the squared difference of the outputs, in units of the teacher's variance: it means
     the same for logits and probabilities.
     """
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, STEPS))
@@ -67,14 +58,13 @@ def _training_step(teacher: keras.Model, student: keras.Model, faces: Image) -> 
     unit = max(float(np.concatenate(outputs).std()), 1e-6)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def step(pixels: Any) -> Any:
+    def step(pixels: Any) -> None:
         target = teacher(pixels, training=False)
         # Neither dropout nor batch statistics: the student is trained as it will be used.
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square((student(pixels, training=False) - target) / unit))
         variables = student.trainable_variables
         optimizer.apply(tape.gradient(loss, variables), variables)
-        return loss
 
     return step
 
