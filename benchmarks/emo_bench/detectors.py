@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from emo_bench.detector_names import real_name
-from emo_bench.results import name_of
 from emo_bench.statistics import describe
+from emo_edge.artifacts import as_text
 from emo_edge.contract import Box, Image, read_image
 from emo_edge.detectors import Detector, make_detector
 from emo_edge.detectors.following import Following
@@ -125,7 +125,7 @@ def _on_video(name: str, video: Path, threshold: float) -> dict[str, Any]:
     for (full, _), (cheap, _) in zip(searched, followed, strict=True):
         there, kept = there + len(full), kept + len(match_boxes(full, cheap, threshold))
     return {
-        "video": name_of(video),
+        "video": as_text(video.name),
         "frames": len(searched),
         "searched": _summary(searched),
         "followed": _summary(followed),

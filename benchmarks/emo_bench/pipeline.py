@@ -18,8 +18,9 @@ from emo_bench.audience import watched_page
 from emo_bench.detector_names import real_name
 from emo_bench.endless import open_endless
 from emo_bench.meters import Histogram, StageClock, VitalSigns
-from emo_bench.results import identity, name_of
+from emo_bench.results import identity
 from emo_edge import loop
+from emo_edge.artifacts import as_text
 from emo_edge.board.life import signs_of_life
 from emo_edge.classifier import Classifier
 from emo_edge.contract import Box, Image, Probabilities, prepare
@@ -89,7 +90,7 @@ def measure(plan: Plan) -> dict[str, Any]:
         "runtime": run.classifier.interpreter.backend.version,
         "threads": plan.threads,
         "detector": real_name(plan.detector),
-        "source": name_of(Path(plan.source)),
+        "source": as_text(Path(plan.source).name),
         "preloaded": plan.preload,
         "page": plan.page,
         **run.summary(),

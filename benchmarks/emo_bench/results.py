@@ -22,7 +22,7 @@ from typing import Any
 from emo_bench.conditions import Conditions, conditions, machine_warnings
 from emo_bench.progress import Jobs
 from emo_bench.shapes import Shape, require_shape
-from emo_edge.artifacts import sha256, write_json
+from emo_edge.artifacts import as_text, sha256, write_json
 from emo_edge.errors import DataError, EmoError
 from emo_edge.messages import say
 
@@ -149,12 +149,7 @@ def _failure(subject: str, error: str, exit_code: int) -> dict[str, Any]:
 def identity(model: Path) -> Result:
     """Return which model file a result is about: `model`, `sha256`, `bytes`."""
     content = model.read_bytes()
-    return {"model": name_of(model), "sha256": sha256(content), "bytes": len(content)}
-
-
-def name_of(path: Path) -> str:
-    """Return a file's name for people; what is not UTF-8 is escaped: no plot can show it."""
-    return path.name.encode(errors="backslashreplace").decode()
+    return {"model": as_text(model.name), "sha256": sha256(content), "bytes": len(content)}
 
 
 def subject_of(result: Result) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emo_edge.artifacts import require_writable
+from emo_edge.artifacts import as_text, require_writable
 from emo_edge.commands import Command, guarded, new_app, require_extra, show_version
 from emo_edge.errors import EmoError, UsageError
 from emo_edge.messages import hushed, say, warn
@@ -208,8 +208,6 @@ def _command(source: str, **options: object) -> str:
 
     Folders say where the data of a person lie, and would make the bytes depend on them.
     """
-    from emo_convert.samples import as_text
-
     words = ["emo-convert", source]
     for name, value in options.items():
         if value is None or value is False:

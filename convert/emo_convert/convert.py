@@ -23,9 +23,8 @@ from emo_convert.parity import Gate, Parity, compare, percent, points
 from emo_convert.quantize import quantize
 from emo_convert.repair.ladder import ladder
 from emo_convert.runtimes import OLDEST, older, refusals, runs_on
-from emo_convert.samples import as_text
 from emo_convert.subject import Subject
-from emo_edge.artifacts import sha256, write_bytes, write_json
+from emo_edge.artifacts import as_text, sha256, write_bytes, write_json
 from emo_edge.backends import BACKENDS, Backend, find_backend
 from emo_edge.contract import Image
 from emo_edge.errors import GateError, ModelError, UsageError

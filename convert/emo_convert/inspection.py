@@ -9,7 +9,7 @@ from typing import Any
 from emo_convert.anatomy import Anatomy, dissect
 from emo_convert.convert import gate_backends
 from emo_convert.runtimes import RUNTIMES, refusals
-from emo_convert.samples import as_text
+from emo_edge.artifacts import as_text
 from emo_edge.backends import Backend
 from emo_edge.errors import ModelError
 from emo_edge.modelfile import ModelFile, read_model

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from emo_convert.convert import Converted
-from emo_convert.samples import as_text
-from emo_edge.artifacts import atomic_path, write_json
+from emo_edge.artifacts import as_text, atomic_path, write_json
 
 REPORT_FORMAT = 1
 WIDE = 160  # columns, where stdout is no terminal

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emo_edge.artifacts import as_text
 from emo_edge.contract import Image, prepare, read_image
 from emo_edge.errors import DataError
 from emo_edge.faces import (
@@ -63,11 +63,6 @@ def read_given(path: Path, spec: ModelSpec) -> Sample:
     if not pixels:
         raise DataError(f"{path} holds no readable pictures")
     return Sample(np.concatenate(pixels), None, _origin(path))
-
-
-def as_text(name: str | Path) -> str:
-    """Return a file name for records and stdout, which are UTF-8; other bytes are escaped."""
-    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _origin(path: Path) -> str:

@@ -17,6 +17,11 @@ from emo_edge.errors import OutputError, UsageError
 PIECE_BYTES = 1 << 20
 
 
+def as_text(name: str | Path) -> str:
+    """Return a file name for records, plots and stdout, with what is not UTF-8 escaped."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 @contextmanager
 def atomic_path(final: Path, *, private: bool = False, transient: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `final`; on success fsync it and rename it to `final`.

@@ -10,7 +10,8 @@ import numpy as np
 
 from emo_bench.children import in_own_process
 from emo_bench.plain import require_labels
-from emo_bench.results import Result, identity, name_of
+from emo_bench.results import Result, identity
+from emo_edge.artifacts import as_text
 from emo_edge.backends import find_backend
 from emo_edge.classifier import Classifier
 from emo_edge.commands import require_extra
@@ -93,9 +94,9 @@ def open_subject(text: str, given: Given) -> Subject:
     if path.is_dir():
         if not (path / SPEC).is_file():
             raise DataError(f"{path} is no finished run folder of emo-train: it has no {SPEC}")
-        return _keras_subject(path / MODEL, name_of(path.resolve()), given)
+        return _keras_subject(path / MODEL, as_text(path.resolve().name), given)
     if path.suffix in KERAS_SUFFIXES:
-        return _keras_subject(path, name_of(path), given)
+        return _keras_subject(path, as_text(path.name), given)
     spec = read_model(path).spec
     if spec is None:
         require_labels(path, given.labels)
@@ -105,9 +106,9 @@ def open_subject(text: str, given: Given) -> Subject:
             input_range=given.input_range,
             backend=given.backend,
         )
-        return Subject(path, name_of(path), plain.spec, given)
+        return Subject(path, as_text(path.name), plain.spec, given)
     given.refuse(path)
-    return Subject(path, name_of(path), spec, Given(given.backend))
+    return Subject(path, as_text(path.name), spec, Given(given.backend))
 
 
 def _keras_subject(path: Path, name: str, given: Given) -> Subject:

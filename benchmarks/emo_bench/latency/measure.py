@@ -15,7 +15,7 @@ import numpy as np
 from emo_bench.children import in_own_process
 from emo_bench.latency.operators import adding_up
 from emo_bench.plain import require_labels
-from emo_bench.results import Result, identity, name_of
+from emo_bench.results import Result, identity
 from emo_bench.statistics import (
     MLPERF_CONFIDENCE,
     MLPERF_PERCENTILE,
@@ -27,6 +27,7 @@ from emo_bench.statistics import (
     histogram,
     instability,
 )
+from emo_edge.artifacts import as_text
 from emo_edge.errors import EmoError
 from emo_edge.modelfile import read_model
 
@@ -108,7 +109,7 @@ def measure(task: Task) -> Result:
         "cold_start": _cold_start(runs),
         "resident_mib": _resident(runs),
         "operators": runs[0]["operators"],
-        "stages": {"picture": name_of(task.picture), **stages},
+        "stages": {"picture": as_text(task.picture.name), **stages},
         "warnings": [*_too_few(len(every)), *instability(statistics, medians)],
     }
     if task.per_op:
