@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import keras
@@ -67,8 +68,31 @@ def test_runs_that_do_not_fit_are_refused(
     assert_refused(call(app, "average", again, again, "--out", run_folder), 2, "another --out")
     other = tmp_path / "other"
     assert_done(call(app, "--data", drawn, "--out", other, *TINY, "--input-size", "32"))
-    assert_refused(call(app, "average", again, other, "--out", out), 3, "different faces")
+    assert_refused(call(app, "average", again, other, "--out", out), 3, "did not hold out the same")
     assert not out.exists()
+
+
+def test_a_run_may_have_gone_on_with_other_faces_if_none_of_them_scores(
+    tmp_path: Path, drawn: Path
+) -> None:
+    def without(name: str, lost: str | None = None) -> Path:
+        shutil.copytree(drawn / "train", tmp_path / name / "train")
+        shutil.copytree(drawn / "test", tmp_path / name / "val")
+        if lost is not None:
+            next((tmp_path / name / lost / "sad").iterdir()).unlink()
+        return tmp_path / name
+
+    first, out = tmp_path / "first", tmp_path / "mean"
+    assert_done(call(app, "--data", without("one"), "--out", first, *TINY))
+    for name, lost in (("two", "train"), ("three", "val")):
+        taught = ("--weights", first, "--out", tmp_path / f"run-{name}")
+        assert_done(call(app, "--data", without(name, lost), *TINY, *taught))
+    refused = call(app, "average", first, tmp_path / "run-three", "--out", out)
+    assert_refused(refused, 3, "did not hold out the same faces", str(first))
+    assert_done(call(app, "average", first, tmp_path / "run-two", "--out", out))
+    next((tmp_path / "one" / "train" / "happy").iterdir()).unlink()
+    refused = call(app, "average", first, tmp_path / "run-two", "--out", tmp_path / "late")
+    assert_refused(refused, 3, f"changed since {first} learned from them")
 
 
 def test_an_average_that_was_cut_short_is_not_trained(tmp_path: Path, again: Path) -> None:

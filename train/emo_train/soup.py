@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from emo_edge.errors import DataError, UsageError
 from emo_edge.messages import say
 from emo_edge.runfolder import HISTORY, METRICS, MODEL, SPEC
 from emo_edge.spec import ModelSpec
+from emo_train.data import Dataset
 from emo_train.interrupts import remembered_interrupts
 from emo_train.loading import finished_config, load_dataset, load_model
 from emo_train.recipe import Recipe
@@ -33,22 +34,23 @@ def average(runs: Sequence[Path], out: Path, data: Path | None = None) -> dict[s
     history are those of the last run.
 
     Args:
-        runs: Folders of one architecture and the same faces.
+        runs: Folders of one architecture; they may have learned from different faces, but none from
+            what scores another.
         out: The new run folder.
-        data: Where their data is now, if it has moved.
+        data: Where the data of the last is now, if it has moved.
 
     Raises `UsageError` for runs that do not fit each other, `DataError` for what is no finished run
     or for faces that changed.
     """
     configs = [finished_config(run) for run in runs]
-    for run, config in zip(runs[1:], configs[1:], strict=True):
-        if config["fingerprint"] != configs[0]["fingerprint"]:
-            raise DataError(f"{runs[0]} and {run} learned from different faces")
-    model = _mean(runs)
     config = {**configs[-1], "averaged": [str(run.resolve()) for run in runs]}
     if data:
         config["data"] = str(data.resolve())
     dataset = load_dataset(config)
+    for run, other in zip(runs[:-1], configs[:-1], strict=True):
+        if other["fingerprint"] != config["fingerprint"]:
+            _require_held_out(run, other, dataset, runs[-1])
+    model = _mean(runs)
     notes = {"averaged": [run.resolve().name for run in runs]}
     last = json.loads((runs[-1] / METRICS).read_text(encoding="utf-8"))["training"]
     if "teachers" in last:
@@ -58,6 +60,18 @@ def average(runs: Sequence[Path], out: Path, data: Path | None = None) -> dict[s
         plot_samples(out, dataset, Recipe.from_json(config["recipe"]))
         shutil.copyfile(runs[-1] / HISTORY, out / HISTORY)
         return finish(out, config, dataset, model, check, notes)
+
+
+def _require_held_out(run: Path, config: Mapping[str, Any], judging: Dataset, of: Path) -> None:
+    """Raise `DataError` unless a run that learned from other faces held out the same."""
+    own = load_dataset(config)
+    if own.fingerprint() != config["fingerprint"]:
+        raise DataError(f"the pictures in {config['data']} changed since {run} learned from them")
+    if own.fingerprint(held_out=True) != judging.fingerprint(held_out=True):
+        raise DataError(
+            f"{run} and {of} did not hold out the same faces: one may have learned what would "
+            "score the mean"
+        )
 
 
 def _mean(runs: Sequence[Path]) -> keras.Model:
