@@ -22,7 +22,6 @@ from emo_edge.faces import UNREADABLE, Faces
 from emo_edge.messages import say
 from emo_edge.runfolder import MODEL, SPEC
 from emo_edge.spec import ModelSpec
-from emo_train.batches import EVALUATION_BATCH
 from emo_train.distillation import Features, Logits
 from emo_train.loading import finished_config, load_dataset, load_model
 
@@ -144,24 +143,26 @@ def ask(model: Any, pixels: Image, *, flip: bool, features: bool) -> tuple[Logit
 
     Raises `DataError` for features of a net whose last layer does not stand in one row with others.
     """
+    from emo_train.trainer import logits_of
+
     asked = _with_features(model) if features else model
-    seen = asked.predict(pixels, batch_size=EVALUATION_BATCH, verbose=0)
-    parts = list(seen) if features else [seen]
+    answers = logits_of(asked, pixels)
     if flip:
-        mirrored = asked.predict(pixels[:, :, ::-1], batch_size=EVALUATION_BATCH, verbose=0)
-        others = list(mirrored) if features else [mirrored]
-        parts = [(one + other) / 2 for one, other in zip(parts, others, strict=True)]
-    return parts[0], parts[1] if features else None
+        answers = (answers + logits_of(asked, pixels[:, :, ::-1])) / 2
+    classes = model.output_shape[-1]
+    return answers[:, :classes], answers[:, classes:] if features else None
 
 
 def _with_features(model: Any) -> Any:
+    """Return the model with features [?,k] behind its logits, as a student tells them."""
     import keras
 
     from emo_train.models.cost import flat_layers
 
     head = [layer for layer in flat_layers(model) if layer.weights][-1]
     try:
-        return keras.Model(model.inputs, [model.output, head.input])
+        both = keras.layers.Concatenate()([model.output, head.input])
+        return keras.Model(model.inputs, both)
     except (AttributeError, ValueError) as error:
         raise DataError(
             f"what the last layer of this net is given is out of reach: {error}"
